@@ -1,1 +1,3 @@
-//! The pure core.
+//! The pure core of doorward: from policy text to a ruleset. Opens no file, no socket and no clock.
+
+pub mod net;
