@@ -1,3 +1,4 @@
 //! The pure core of doorward: from policy text to a ruleset. Opens no file, no socket and no clock.
 
 pub mod net;
+pub mod ruleset;
