@@ -6,6 +6,7 @@
 
 mod expr;
 mod set;
+mod transaction;
 mod udata;
 
 pub use expr::{
@@ -13,6 +14,7 @@ pub use expr::{
     LookupTarget, MetaKey, Nat, NatRange, PayloadBase, Reg, Reject, Verdict, exthdr,
 };
 pub use set::{Data, DataType, Element, Elements, KeyPart, Set, set_flags};
+pub use transaction::{Step, Transaction};
 pub use udata::{Udata, comment, comment_of, key_typeof, mark_verdict_map};
 
 /// Kinds of entries in user data.

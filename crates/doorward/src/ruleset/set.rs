@@ -222,6 +222,19 @@ impl Set {
         }
     }
 
+    /// The same set with nothing in it.
+    #[must_use]
+    pub fn without_elements(&self) -> Set {
+        Set {
+            name: self.name.clone(),
+            exprs: self.exprs.clone(),
+            udata: self.udata.clone(),
+            key_parts: self.key_parts.clone(),
+            elements: Elements::Full(Vec::new()),
+            ..*self
+        }
+    }
+
     /// A verdict map over these parts.
     #[must_use]
     pub fn verdict_map(name: impl Into<String>, parts: &[KeyPart]) -> Set {
