@@ -68,23 +68,14 @@ pub(crate) fn test_modules(tokens: &[Token]) -> Vec<String> {
 }
 
 fn cut(text: &str) -> Vec<Token> {
-    let mut cursor = Cursor {
-        rest: text,
-        line: 1,
-    };
+    let mut cursor = Cursor { rest: text, line: 1 };
     let mut tokens = Vec::new();
     while let Some(first) = cursor.rest.chars().next() {
         let line = cursor.line;
         let Some(kind) = cursor.next_kind(first) else {
             continue;
         };
-        tokens.push(Token {
-            kind,
-            line,
-            test: false,
-            attribute: false,
-            inline_depth: 0,
-        });
+        tokens.push(Token { kind, line, test: false, attribute: false, inline_depth: 0 });
     }
     tokens
 }
@@ -142,8 +133,7 @@ impl Cursor<'_> {
 }
 
 fn word(text: &str) -> usize {
-    text.find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(text.len())
+    text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len())
 }
 
 fn block_comment(text: &str) -> usize {
@@ -171,11 +161,7 @@ fn block_comment(text: &str) -> usize {
 fn string(text: &str) -> Option<usize> {
     let prefix = ["br", "cr", "b", "c", "r", ""].into_iter().find(|prefix| {
         text.strip_prefix(prefix).is_some_and(|rest| {
-            let hashes = if prefix.ends_with('r') {
-                rest.trim_start_matches('#')
-            } else {
-                rest
-            };
+            let hashes = if prefix.ends_with('r') { rest.trim_start_matches('#') } else { rest };
             hashes.starts_with('"')
         })
     })?;
@@ -231,11 +217,7 @@ fn mark_attributes_and_tests(tokens: &mut [Token]) {
             token.attribute = true;
         }
         if for_tests {
-            let until = if inner {
-                tokens.len()
-            } else {
-                item_end(tokens, end + 1)
-            };
+            let until = if inner { tokens.len() } else { item_end(tokens, end + 1) };
             for token in &mut tokens[at..until] {
                 token.test = true;
             }
@@ -323,9 +305,7 @@ mod tests {
 
     fn names(text: &str) -> Vec<String> {
         let all = tokens(text);
-        all.iter()
-            .filter_map(|t| t.ident().map(str::to_owned))
-            .collect()
+        all.iter().filter_map(|t| t.ident().map(str::to_owned)).collect()
     }
 
     #[test]
@@ -367,32 +347,18 @@ mod tests {
     #[test]
     fn an_inner_attribute_marks_the_whole_file() {
         assert!(tokens("#![cfg(test)]\nfn a() {}").iter().all(|t| t.test));
-        assert!(
-            !tokens("#![cfg_attr(test, allow(x))]\nfn a() {}")
-                .iter()
-                .any(|t| t.test)
-        );
+        assert!(!tokens("#![cfg_attr(test, allow(x))]\nfn a() {}").iter().any(|t| t.test));
     }
 
     #[test]
     fn modules_for_tests_are_found() {
-        assert_eq!(
-            test_modules(&tokens("mod a;\n#[cfg(test)]\nmod b;\n")),
-            ["b"]
-        );
+        assert_eq!(test_modules(&tokens("mod a;\n#[cfg(test)]\nmod b;\n")), ["b"]);
     }
 
     #[test]
     fn inline_modules_have_a_depth() {
         let all = tokens("a mod m { b mod n { c } } d");
-        let depth = |name: &str| {
-            all.iter()
-                .find(|t| t.ident() == Some(name))
-                .map(|t| t.inline_depth)
-        };
-        assert_eq!(
-            [depth("a"), depth("b"), depth("c"), depth("d")],
-            [Some(0), Some(1), Some(2), Some(0)]
-        );
+        let depth = |name: &str| all.iter().find(|t| t.ident() == Some(name)).map(|t| t.inline_depth);
+        assert_eq!([depth("a"), depth("b"), depth("c"), depth("d")], [Some(0), Some(1), Some(2), Some(0)]);
     }
 }

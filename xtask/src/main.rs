@@ -1,10 +1,6 @@
 //! The project's own chores: `cargo xtask tidy` checks the house style.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a chore talks to its developer"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to its developer")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod lex;

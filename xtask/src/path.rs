@@ -20,9 +20,7 @@ pub(crate) struct Path {
 impl Path {
     /// Whether these segments stand in it, one after the other.
     pub(crate) fn holds(&self, wanted: &[&str]) -> bool {
-        self.segments
-            .windows(wanted.len())
-            .any(|window| window == wanted)
+        self.segments.windows(wanted.len()).any(|window| window == wanted)
     }
 }
 
@@ -102,13 +100,7 @@ fn use_tree(tokens: &[Token], from: usize, stem: &[String], found: &mut Vec<Path
 }
 
 fn path(segments: Vec<String>, last: &Token, macro_call: bool) -> Path {
-    Path {
-        segments,
-        line: last.line,
-        test: last.test,
-        inline_depth: last.inline_depth,
-        macro_call,
-    }
+    Path { segments, line: last.line, test: last.test, inline_depth: last.inline_depth, macro_call }
 }
 
 fn double_colon(tokens: &[Token], at: usize) -> bool {
@@ -121,10 +113,7 @@ mod tests {
     use crate::lex::tokens;
 
     fn read(text: &str) -> Vec<String> {
-        paths(&tokens(text))
-            .iter()
-            .map(|path| path.segments.join("::"))
-            .collect()
+        paths(&tokens(text)).iter().map(|path| path.segments.join("::")).collect()
     }
 
     #[test]

@@ -27,12 +27,7 @@ struct Finding {
 
 impl Finding {
     fn new(path: &str, line: usize, what: impl Into<String>, way_out: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-            way_out: way_out.into(),
-        }
+        Self { path: path.to_owned(), line, what: what.into(), way_out: way_out.into() }
     }
 }
 
@@ -64,28 +59,13 @@ pub(crate) fn run(root: &Path) -> ExitCode {
     for (name, check) in CHECKS {
         findings.extend(check(&tree).into_iter().map(|finding| (name, finding)));
     }
-    findings.extend(
-        licences::check(root, &tree)
-            .into_iter()
-            .map(|finding| ("licences", finding)),
-    );
+    findings.extend(licences::check(root, &tree).into_iter().map(|finding| ("licences", finding)));
     for (name, finding) in &findings {
-        println!(
-            "{}:{}: {} [{name}]\n  {}",
-            finding.path, finding.line, finding.what, finding.way_out
-        );
+        println!("{}:{}: {} [{name}]\n  {}", finding.path, finding.line, finding.what, finding.way_out);
     }
     println!("tidy: {}", length::summary(&tree));
-    println!(
-        "tidy: {} checks, {} findings",
-        CHECKS.len() + 1,
-        findings.len()
-    );
-    if findings.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    println!("tidy: {} checks, {} findings", CHECKS.len() + 1, findings.len());
+    if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[cfg(test)]
@@ -98,17 +78,11 @@ mod fixture {
 
     /// The findings of `check` over these files as `path:line`.
     pub(super) fn found(check: fn(&Tree) -> Vec<Finding>, files: &[(&str, &str)]) -> Vec<String> {
-        check(&tree(files))
-            .iter()
-            .map(|finding| format!("{}:{}", finding.path, finding.line))
-            .collect()
+        check(&tree(files)).iter().map(|finding| format!("{}:{}", finding.path, finding.line)).collect()
     }
 
     /// What `check` says over these files.
     pub(super) fn said(check: fn(&Tree) -> Vec<Finding>, files: &[(&str, &str)]) -> Vec<String> {
-        check(&tree(files))
-            .into_iter()
-            .map(|finding| finding.what)
-            .collect()
+        check(&tree(files)).into_iter().map(|finding| finding.what).collect()
     }
 }

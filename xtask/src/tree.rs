@@ -25,10 +25,7 @@ impl File {
 
     /// The lines with their numbers, from 1.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .lines()
-            .enumerate()
-            .map(|(at, line)| (at + 1, line))
+        self.text.lines().enumerate().map(|(at, line)| (at + 1, line))
     }
 }
 
@@ -57,10 +54,7 @@ impl Tree {
                 Ok(bytes) => files.push((path, String::from_utf8_lossy(&bytes).into_owned())),
                 // Deleted but not committed yet, or a link to a folder.
                 Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
-                    ) => {}
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -72,11 +66,7 @@ impl Tree {
         let files: Vec<File> = files
             .into_iter()
             .map(|(path, text)| {
-                let tokens = if has_ending(&path, "rs") {
-                    lex::tokens(&text)
-                } else {
-                    Vec::new()
-                };
+                let tokens = if has_ending(&path, "rs") { lex::tokens(&text) } else { Vec::new() };
                 File { path, text, tokens }
             })
             .collect();
@@ -103,16 +93,12 @@ impl Tree {
 
     /// The Rust files below a folder.
     pub(crate) fn rust_below<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a File> {
-        self.files
-            .iter()
-            .filter(move |file| file.is_rust() && file.path.starts_with(folder))
+        self.files.iter().filter(move |file| file.is_rust() && file.path.starts_with(folder))
     }
 
     /// Every manifest.
     pub(crate) fn manifests(&self) -> impl Iterator<Item = &File> {
-        self.files
-            .iter()
-            .filter(|file| file.path == "Cargo.toml" || file.path.ends_with("/Cargo.toml"))
+        self.files.iter().filter(|file| file.path == "Cargo.toml" || file.path.ends_with("/Cargo.toml"))
     }
 
     /// Every package.
@@ -136,15 +122,11 @@ impl Tree {
 
     /// Whether only tests compile the whole file.
     pub(crate) fn is_test(&self, file: &File) -> bool {
-        let by_place = ["tests/", "benches/"].iter().any(|folder| {
-            file.path.starts_with(folder) || file.path.contains(&format!("/{folder}"))
-        });
+        let by_place = ["tests/", "benches/"]
+            .iter()
+            .any(|folder| file.path.starts_with(folder) || file.path.contains(&format!("/{folder}")));
         let declared = self.test_files.iter().any(|test| {
-            if test.ends_with('/') {
-                file.path.starts_with(test.as_str())
-            } else {
-                file.path == *test
-            }
+            if test.ends_with('/') { file.path.starts_with(test.as_str()) } else { file.path == *test }
         });
         by_place || declared
     }
@@ -177,11 +159,7 @@ fn tracked(root: &FsPath) -> io::Result<Vec<String>> {
         return Err(io::Error::other(format!("git ls-files: {}", reason.trim())));
     }
     let list = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(list
-        .split('\0')
-        .filter(|path| !path.is_empty())
-        .map(str::to_owned)
-        .collect())
+    Ok(list.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -192,11 +170,7 @@ pub(crate) mod fixture {
 
     /// A tree with these files.
     pub(crate) fn tree(files: &[(&str, &str)]) -> Tree {
-        Tree::new(
-            files
-                .iter()
-                .map(|(path, text)| ((*path).to_owned(), (*text).to_owned())),
-        )
+        Tree::new(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())))
     }
 }
 
@@ -214,20 +188,11 @@ mod tests {
             ("a/src/plain/props.rs", ""),
             ("a/tests/one.rs", ""),
         ]);
-        let tests: Vec<_> = tree
-            .files()
-            .iter()
-            .filter(|file| tree.is_test(file))
-            .collect();
+        let tests: Vec<_> = tree.files().iter().filter(|file| tree.is_test(file)).collect();
         let paths: Vec<_> = tests.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(
             paths,
-            [
-                "a/src/golden.rs",
-                "a/src/golden/deep.rs",
-                "a/src/plain/props.rs",
-                "a/tests/one.rs"
-            ]
+            ["a/src/golden.rs", "a/src/golden/deep.rs", "a/src/plain/props.rs", "a/tests/one.rs"]
         );
     }
 
@@ -235,16 +200,10 @@ mod tests {
     fn packages_have_name_and_folder() {
         let tree = tree(&[
             ("Cargo.toml", "[workspace]\n"),
-            (
-                "crates/a/Cargo.toml",
-                "[package]\nname = \"a\"\n\n[[bin]]\nname = \"b\"\n",
-            ),
+            ("crates/a/Cargo.toml", "[package]\nname = \"a\"\n\n[[bin]]\nname = \"b\"\n"),
         ]);
         let packages = tree.packages();
         assert_eq!(packages.len(), 1);
-        assert_eq!(
-            (packages[0].name.as_str(), packages[0].folder.as_str()),
-            ("a", "crates/a/")
-        );
+        assert_eq!((packages[0].name.as_str(), packages[0].folder.as_str()), ("a", "crates/a/"));
     }
 }

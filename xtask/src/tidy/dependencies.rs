@@ -73,12 +73,7 @@ fn argued(tree: &Tree) -> BTreeMap<&str, usize> {
         .lines()
         .filter_map(|(number, line)| {
             let (name, argument) = line.strip_prefix("| `")?.split_once("` |")?;
-            let says_something = argument
-                .trim()
-                .trim_end_matches('|')
-                .split_whitespace()
-                .count()
-                > 2;
+            let says_something = argument.trim().trim_end_matches('|').split_whitespace().count() > 2;
             says_something.then_some((name, number))
         })
         .collect()
@@ -92,14 +87,9 @@ fn declared(manifest: &File) -> Vec<Declared> {
         if let Some(table) = text.strip_prefix('[') {
             let table = table.trim_matches(['[', ']']);
             // `[dependencies.name]` is a dependency in a table of its own.
-            let own = table
-                .rsplit_once('.')
-                .filter(|(parent, _)| is_dependencies(parent));
+            let own = table.rsplit_once('.').filter(|(parent, _)| is_dependencies(parent));
             if let Some((_, name)) = own {
-                found.push(Declared {
-                    name: name.trim_matches('"').to_owned(),
-                    line,
-                });
+                found.push(Declared { name: name.trim_matches('"').to_owned(), line });
             }
             inside = own.is_none() && is_dependencies(table);
         } else if inside
@@ -107,10 +97,7 @@ fn declared(manifest: &File) -> Vec<Declared> {
             && let Some((key, _)) = text.split_once('=')
         {
             let name = key.trim().split('.').next().unwrap_or_default();
-            found.push(Declared {
-                name: name.trim_matches('"').to_owned(),
-                line,
-            });
+            found.push(Declared { name: name.trim_matches('"').to_owned(), line });
         }
     }
     found
@@ -118,26 +105,19 @@ fn declared(manifest: &File) -> Vec<Declared> {
 
 fn is_dependencies(table: &str) -> bool {
     let last = table.rsplit('.').next().unwrap_or_default();
-    matches!(
-        last,
-        "dependencies" | "dev-dependencies" | "build-dependencies"
-    )
+    matches!(last, "dependencies" | "dev-dependencies" | "build-dependencies")
 }
 
 /// Whether code of the package names the crate; for the workspace's table, whether a member inherits it.
 fn used(tree: &Tree, manifest: &File, name: &str) -> bool {
     let folder = manifest.path.trim_end_matches("Cargo.toml");
     if manifest.text.contains("[workspace]") && !manifest.text.contains("[package]") {
-        return tree.manifests().any(|member| {
-            member.path != manifest.path && declared(member).iter().any(|d| d.name == name)
-        });
+        return tree
+            .manifests()
+            .any(|member| member.path != manifest.path && declared(member).iter().any(|d| d.name == name));
     }
     let krate = name.replace('-', "_");
-    tree.rust_below(folder).any(|file| {
-        file.tokens
-            .iter()
-            .any(|token| token.ident() == Some(&krate))
-    })
+    tree.rust_below(folder).any(|file| file.tokens.iter().any(|token| token.ident() == Some(&krate)))
 }
 
 #[cfg(test)]
@@ -150,14 +130,7 @@ mod tests {
 
     fn package(manifest: &str, table: &str) -> Vec<String> {
         let manifest = format!("[package]\nname = \"a\"\n{manifest}");
-        said(
-            check,
-            &[
-                ("a/Cargo.toml", &manifest),
-                ("ARCHITECTURE.md", table),
-                CODE,
-            ],
-        )
+        said(check, &[("a/Cargo.toml", &manifest), ("ARCHITECTURE.md", table), CODE])
     }
 
     #[test]
@@ -174,15 +147,9 @@ mod tests {
 
     #[test]
     fn one_without_an_argument_is_found() {
-        assert_eq!(
-            package("[dependencies]\none-two = \"1\"\n", ""),
-            ["`one-two` is not argued"]
-        );
+        assert_eq!(package("[dependencies]\none-two = \"1\"\n", ""), ["`one-two` is not argued"]);
         let empty = "| `one-two` | |\n";
-        assert_eq!(
-            package("[dependencies]\none-two = \"1\"\n", empty),
-            ["`one-two` is not argued"]
-        );
+        assert_eq!(package("[dependencies]\none-two = \"1\"\n", empty), ["`one-two` is not argued"]);
     }
 
     #[test]
@@ -194,27 +161,15 @@ mod tests {
 
     #[test]
     fn an_argument_without_a_dependency_is_found() {
-        assert_eq!(
-            package("", TABLE),
-            ["`one-two` is argued, and no manifest has it"]
-        );
+        assert_eq!(package("", TABLE), ["`one-two` is argued, and no manifest has it"]);
     }
 
     #[test]
     fn the_workspace_declares_what_a_member_takes() {
-        let root = (
-            "Cargo.toml",
-            "[workspace]\n[workspace.dependencies]\none-two = \"1\"\n",
-        );
+        let root = ("Cargo.toml", "[workspace]\n[workspace.dependencies]\none-two = \"1\"\n");
         let table = ("ARCHITECTURE.md", TABLE);
-        assert_eq!(
-            said(check, &[root, table, CODE]),
-            ["nothing uses `one-two`"]
-        );
-        let member = (
-            "a/Cargo.toml",
-            "[package]\n[dependencies]\none-two.workspace = true\n",
-        );
+        assert_eq!(said(check, &[root, table, CODE]), ["nothing uses `one-two`"]);
+        let member = ("a/Cargo.toml", "[package]\n[dependencies]\none-two.workspace = true\n");
         assert_eq!(said(check, &[root, table, member, CODE]), [""; 0]);
     }
 

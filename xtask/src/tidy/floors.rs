@@ -21,12 +21,7 @@ impl Floors {
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let Some(list) = tree.file(LIST) else {
-        return vec![Finding::new(
-            LIST,
-            1,
-            "the list of floors is missing",
-            "restore it",
-        )];
+        return vec![Finding::new(LIST, 1, "the list of floors is missing", "restore it")];
     };
     let floors = read(list);
     let mut findings = Vec::new();
@@ -59,11 +54,7 @@ fn read(list: &File) -> Vec<Floors> {
     for (line, text) in list.lines() {
         let text = text.split('#').next().unwrap_or_default().trim();
         if let Some(name) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
-            floors.push(Floors {
-                package: name.to_owned(),
-                line,
-                modules: Vec::new(),
-            });
+            floors.push(Floors { package: name.to_owned(), line, modules: Vec::new() });
         } else if !text.is_empty()
             && let Some(last) = floors.last_mut()
         {
@@ -169,47 +160,20 @@ mod tests {
 
     #[test]
     fn downwards_is_fine() {
-        assert!(
-            place(
-                "a/src/high.rs",
-                "use crate::{low, mid::X};\nuse super::low::Y;"
-            )
-            .is_empty()
-        );
+        assert!(place("a/src/high.rs", "use crate::{low, mid::X};\nuse super::low::Y;").is_empty());
         assert!(place("a/src/lib.rs", "use crate::high;\npub use high::X;").is_empty());
         assert!(place("a/src/mid/deep.rs", "use super::other; use crate::mid::X;").is_empty());
     }
 
     #[test]
     fn upwards_is_found_however_it_is_written() {
-        assert_eq!(
-            place("a/src/low.rs", "\nuse crate::mid::X;"),
-            ["a/src/low.rs:2"]
-        );
-        assert_eq!(
-            place("a/src/low.rs", "use crate::{\n  mid::{X, Y}};").len(),
-            2
-        );
-        assert_eq!(
-            place("a/src/low.rs", "use super::high;"),
-            ["a/src/low.rs:1"]
-        );
-        assert_eq!(
-            place("a/src/low/mod.rs", "use super::high;"),
-            ["a/src/low/mod.rs:1"]
-        );
-        assert_eq!(
-            place("a/src/low/x.rs", "fn f() { super::super::mid::g() }"),
-            ["a/src/low/x.rs:1"]
-        );
-        assert_eq!(
-            place("a/src/low.rs", "mod i { use super::super::mid; }"),
-            ["a/src/low.rs:1"]
-        );
-        assert_eq!(
-            place("a/src/low.rs", "fn f(x: &crate::mid::T) {}"),
-            ["a/src/low.rs:1"]
-        );
+        assert_eq!(place("a/src/low.rs", "\nuse crate::mid::X;"), ["a/src/low.rs:2"]);
+        assert_eq!(place("a/src/low.rs", "use crate::{\n  mid::{X, Y}};").len(), 2);
+        assert_eq!(place("a/src/low.rs", "use super::high;"), ["a/src/low.rs:1"]);
+        assert_eq!(place("a/src/low/mod.rs", "use super::high;"), ["a/src/low/mod.rs:1"]);
+        assert_eq!(place("a/src/low/x.rs", "fn f() { super::super::mid::g() }"), ["a/src/low/x.rs:1"]);
+        assert_eq!(place("a/src/low.rs", "mod i { use super::super::mid; }"), ["a/src/low.rs:1"]);
+        assert_eq!(place("a/src/low.rs", "fn f(x: &crate::mid::T) {}"), ["a/src/low.rs:1"]);
     }
 
     #[test]
@@ -220,21 +184,12 @@ mod tests {
 
     #[test]
     fn tests_may_look_up() {
-        assert!(
-            place(
-                "a/src/low.rs",
-                "#[cfg(test)]\nmod tests { use crate::high; }"
-            )
-            .is_empty()
-        );
+        assert!(place("a/src/low.rs", "#[cfg(test)]\nmod tests { use crate::high; }").is_empty());
     }
 
     #[test]
     fn the_roof_holds_nothing_up() {
-        assert_eq!(
-            place("a/src/low.rs", "use crate::Thing;"),
-            ["a/src/low.rs:1"]
-        );
+        assert_eq!(place("a/src/low.rs", "use crate::Thing;"), ["a/src/low.rs:1"]);
         assert!(place("a/src/low.rs", "fn f() { crate::made!() }").is_empty());
     }
 

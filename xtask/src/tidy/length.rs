@@ -45,18 +45,12 @@ pub(super) fn summary(tree: &Tree) -> String {
 }
 
 fn longest(tree: &Tree) -> (usize, String) {
-    tree.rust_below("")
-        .map(|file| (file.text.lines().count(), file.path.clone()))
-        .max()
-        .unwrap_or_default()
+    tree.rust_below("").map(|file| (file.text.lines().count(), file.path.clone())).max().unwrap_or_default()
 }
 
 /// The length that so many of a hundred files do not exceed.
 fn quantile(tree: &Tree, percent: usize) -> usize {
-    let mut lengths: Vec<_> = tree
-        .rust_below("")
-        .map(|file| file.text.lines().count())
-        .collect();
+    let mut lengths: Vec<_> = tree.rust_below("").map(|file| file.text.lines().count()).collect();
     lengths.sort_unstable();
     let rank = (lengths.len() * percent).div_ceil(100);
     lengths.get(rank.saturating_sub(1)).copied().unwrap_or(0)
@@ -90,9 +84,6 @@ mod tests {
     #[test]
     fn the_summary_counts() {
         let tree = tree(&[("a.rs", "1\n2\n"), ("b.rs", "1\n"), ("c.txt", "1\n2\n3\n")]);
-        assert_eq!(
-            summary(&tree),
-            "2 Rust files; lines: median 1, nine of ten at most 2, longest 2 (a.rs)"
-        );
+        assert_eq!(summary(&tree), "2 Rust files; lines: median 1, nine of ten at most 2, longest 2 (a.rs)");
     }
 }

@@ -15,44 +15,22 @@ type Words<'a> = Peekable<SplitWhitespace<'a>>;
 
 pub(super) fn check(root: &Path, tree: &Tree) -> Vec<Finding> {
     let Some(list) = tree.file(LIST) else {
-        return vec![Finding::new(
-            LIST,
-            1,
-            "the list of licences is missing",
-            "restore it",
-        )];
+        return vec![Finding::new(LIST, 1, "the list of licences is missing", "restore it")];
     };
     let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--locked",
-            "--workspace",
-            "--edges",
-            "normal,build,dev",
-        ])
+        .args(["tree", "--locked", "--workspace", "--edges", "normal,build,dev"])
         .args(["--prefix", "none", "--format", "{p}|{l}"])
         .current_dir(root)
         .output();
     match output {
-        Ok(output) if output.status.success() => judge(
-            &String::from_utf8_lossy(&output.stdout),
-            &allowed(&list.text),
-        ),
+        Ok(output) if output.status.success() => {
+            judge(&String::from_utf8_lossy(&output.stdout), &allowed(&list.text))
+        }
         Ok(output) => {
             let reason = String::from_utf8_lossy(&output.stderr);
-            vec![Finding::new(
-                LIST,
-                1,
-                format!("cargo tree: {}", reason.trim()),
-                "see above",
-            )]
+            vec![Finding::new(LIST, 1, format!("cargo tree: {}", reason.trim()), "see above")]
         }
-        Err(error) => vec![Finding::new(
-            LIST,
-            1,
-            format!("cargo tree: {error}"),
-            "see above",
-        )],
+        Err(error) => vec![Finding::new(LIST, 1, format!("cargo tree: {error}"), "see above")],
     }
 }
 
@@ -92,10 +70,7 @@ fn judge(crates: &str, allowed: &[&str]) -> Vec<Finding> {
 ///
 /// `None` where it is no expression.
 fn fits(licence: &str, allowed: &[&str]) -> Option<bool> {
-    let words = licence
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
+    let words = licence.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let mut words = words.split_whitespace().peekable();
     let value = either(&mut words, allowed)?;
     words.next().is_none().then_some(value)
@@ -136,7 +111,8 @@ mod tests {
 
     #[test]
     fn the_list_is_read_from_its_section() {
-        let list = "[bans]\nallow = [\n  \"no\",\n]\n[licenses]\nallow = [\n  \"MIT\", # why\n  \"ISC\",\n]\n";
+        let list =
+            "[bans]\nallow = [\n  \"no\",\n]\n[licenses]\nallow = [\n  \"MIT\", # why\n  \"ISC\",\n]\n";
         assert_eq!(allowed(list), ["MIT", "ISC"]);
     }
 
@@ -164,16 +140,7 @@ mod tests {
     #[test]
     fn a_crate_with_another_licence_is_named_once() {
         let crates = "a v1.0.0|MIT\nb v2.0.0|GPL-3.0\n\nb v2.0.0|GPL-3.0 (*)\nc v1.0.0|\n";
-        let what: Vec<_> = judge(crates, &["MIT"])
-            .into_iter()
-            .map(|f| f.what)
-            .collect();
-        assert_eq!(
-            what,
-            [
-                "`b v2.0.0` has the licence `GPL-3.0`",
-                "`c v1.0.0` has the licence ``"
-            ]
-        );
+        let what: Vec<_> = judge(crates, &["MIT"]).into_iter().map(|f| f.what).collect();
+        assert_eq!(what, ["`b v2.0.0` has the licence `GPL-3.0`", "`c v1.0.0` has the licence ``"]);
     }
 }

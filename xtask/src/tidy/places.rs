@@ -37,8 +37,7 @@ fn place(line: &str) -> Option<&'static str> {
 }
 
 fn is_somebody(rest: &str) -> bool {
-    let name_end =
-        rest.find(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && !"-_".contains(c));
+    let name_end = rest.find(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && !"-_".contains(c));
     name_end.is_some_and(|end| end > 0 && rest[end..].starts_with('/'))
 }
 
@@ -53,13 +52,7 @@ mod tests {
 
     #[test]
     fn paths_of_a_machine_are_found() {
-        for line in [
-            "see /work/x",
-            "\"/root/.ssh\"",
-            "cd /tmp/wt/a",
-            "=/home/ann/b",
-            "`/tmp/target/x`",
-        ] {
+        for line in ["see /work/x", "\"/root/.ssh\"", "cd /tmp/wt/a", "=/home/ann/b", "`/tmp/target/x`"] {
             assert_eq!(text(line), 1, "{line}");
         }
         assert_eq!(found(check, &[("a.sh", "x\n\nls /work/\n")]), ["a.sh:3"]);

@@ -45,11 +45,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 fn prints(path: &Path) -> bool {
-    let called = path.macro_call
-        && path
-            .segments
-            .last()
-            .is_some_and(|s| MACROS.contains(&s.as_str()));
+    let called = path.macro_call && path.segments.last().is_some_and(|s| MACROS.contains(&s.as_str()));
     called || HANDLES.iter().any(|handle| path.holds(handle))
 }
 
@@ -68,18 +64,9 @@ mod tests {
         assert_eq!(cli(path, "fn f() { println!(\"a\"); }"), 1);
         assert_eq!(cli(path, "fn f() { anstream::eprintln!(\"a\"); }"), 1);
         assert_eq!(cli(path, "fn f() { std::dbg!(1); }"), 1);
-        assert_eq!(
-            cli(
-                path,
-                "use std::io::{self, Write};\nfn f() { io::stdout().lock() }"
-            ),
-            1
-        );
+        assert_eq!(cli(path, "use std::io::{self, Write};\nfn f() { io::stdout().lock() }"), 1);
         assert_eq!(cli(path, "use std::io::{stderr, Write};"), 1);
-        assert_eq!(
-            cli("crates/doorward/src/a.rs", "fn f() { print!(\"a\"); }"),
-            1
-        );
+        assert_eq!(cli("crates/doorward/src/a.rs", "fn f() { print!(\"a\"); }"), 1);
     }
 
     #[test]
@@ -88,19 +75,12 @@ mod tests {
         assert_eq!(cli("crates/doorward-cli/src/terminal.rs", text), 0);
         assert_eq!(cli("xtask/src/a.rs", text), 0);
         assert_eq!(cli("crates/doorward-cli/tests/a.rs", text), 0);
-        assert_eq!(
-            cli(
-                "crates/doorward/src/a.rs",
-                &format!("#[cfg(test)] mod t {{ {text} }}")
-            ),
-            0
-        );
+        assert_eq!(cli("crates/doorward/src/a.rs", &format!("#[cfg(test)] mod t {{ {text} }}")), 0);
     }
 
     #[test]
     fn a_childs_output_is_no_print() {
-        let text =
-            "fn f(c: Command) { c.stdout(Stdio::piped()).output().stdout; s(\"println!()\"); }";
+        let text = "fn f(c: Command) { c.stdout(Stdio::piped()).output().stdout; s(\"println!()\"); }";
         assert_eq!(cli("crates/doorward-cli/src/main.rs", text), 0);
     }
 }

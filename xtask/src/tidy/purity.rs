@@ -64,18 +64,12 @@ fn impure(path: &Path) -> Option<&'static str> {
     if path.test {
         return None;
     }
-    IMPURE
-        .iter()
-        .find(|(row, _)| path.holds(row))
-        .map(|(_, what)| *what)
+    IMPURE.iter().find(|(row, _)| path.holds(row)).map(|(_, what)| *what)
 }
 
 fn too_curious(path: &Path) -> bool {
     let mut segments = path.segments.iter().map(String::as_str);
-    segments.next() == Some("doorward")
-        && segments
-            .next()
-            .is_none_or(|module| !FOR_KERNEL.contains(&module))
+    segments.next() == Some("doorward") && segments.next().is_none_or(|module| !FOR_KERNEL.contains(&module))
 }
 
 #[cfg(test)]
@@ -124,9 +118,6 @@ mod tests {
         assert_eq!(kernel("use doorward::{net, resolve};").len(), 1);
         assert_eq!(kernel("use doorward::*;").len(), 1);
         assert_eq!(kernel("use doorward;").len(), 1);
-        assert_eq!(
-            kernel("#[cfg(test)] mod t { use doorward::compile; }").len(),
-            1
-        );
+        assert_eq!(kernel("#[cfg(test)] mod t { use doorward::compile; }").len(), 1);
     }
 }

@@ -8,21 +8,12 @@ const LIBRARY: &str = "crates/doorward/src/";
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let Some(list) = tree.file(LIST) else {
-        return vec![Finding::new(
-            LIST,
-            1,
-            "the list of names is missing",
-            "restore it",
-        )];
+        return vec![Finding::new(LIST, 1, "the list of names is missing", "restore it")];
     };
-    let (exceptions, banned): (Vec<_>, Vec<_>) =
-        rows(list).partition(|(first, _)| *first == "except");
+    let (exceptions, banned): (Vec<_>, Vec<_>) = rows(list).partition(|(first, _)| *first == "except");
     let mut findings = Vec::new();
     for file in tree.rust_below(LIBRARY).filter(|file| !tree.is_test(file)) {
-        if exceptions
-            .iter()
-            .any(|(_, path)| file.path.starts_with(path))
-        {
+        if exceptions.iter().any(|(_, path)| file.path.starts_with(path)) {
             continue;
         }
         for token in file.tokens.iter().filter(|t| !t.test && !t.attribute) {
@@ -77,10 +68,8 @@ mod tests {
     use super::super::fixture::{found, said};
     use super::{check, words};
 
-    const LIST: (&str, &str) = (
-        "xtask/names.txt",
-        "# words\nconfig policy\ndeny block\nexcept crates/doorward/src/foreign.rs\n",
-    );
+    const LIST: (&str, &str) =
+        ("xtask/names.txt", "# words\nconfig policy\ndeny block\nexcept crates/doorward/src/foreign.rs\n");
 
     fn library(text: &str) -> Vec<String> {
         said(check, &[LIST, ("crates/doorward/src/a.rs", text)])
@@ -94,19 +83,14 @@ mod tests {
 
     #[test]
     fn other_words_are_found_in_every_case() {
-        assert_eq!(
-            library("struct ReaderConfig;"),
-            ["`ReaderConfig` says `config`"]
-        );
+        assert_eq!(library("struct ReaderConfig;"), ["`ReaderConfig` says `config`"]);
         assert_eq!(library("fn deny_all(CONFIGS: u8) {}").len(), 2);
         assert_eq!(found(check, &[]), ["xtask/names.txt:1"]);
     }
 
     #[test]
     fn strings_attributes_tests_and_other_words_are_not() {
-        assert!(
-            library("#[deny(x)]\nfn f() { g(\"deny\"); denying; configured } // deny").is_empty()
-        );
+        assert!(library("#[deny(x)]\nfn f() { g(\"deny\"); denying; configured } // deny").is_empty());
         assert!(library("#[cfg(test)] mod t { fn deny() {} }").is_empty());
         let foreign = ("crates/doorward/src/foreign.rs", "fn deny() {}");
         assert!(found(check, &[LIST, foreign]).is_empty());

@@ -21,10 +21,7 @@ impl AddrSet {
     /// The set with everybody in it.
     #[must_use]
     pub fn everyone() -> AddrSet {
-        AddrSet {
-            v4: Intervals::full(),
-            v6: Intervals::full(),
-        }
+        AddrSet { v4: Intervals::full(), v6: Intervals::full() }
     }
 
     /// The set that these prefixes and ranges make together.
@@ -44,10 +41,7 @@ impl AddrSet {
                 Family::V6 => six.push((first, last)),
             }
         }
-        AddrSet {
-            v4: Intervals::from_unsorted(four),
-            v6: Intervals::from_unsorted(six),
-        }
+        AddrSet { v4: Intervals::from_unsorted(four), v6: Intervals::from_unsorted(six) }
     }
 
     /// The IPv4 part.
@@ -98,37 +92,25 @@ impl AddrSet {
     /// Who is in either.
     #[must_use]
     pub fn union(&self, other: &AddrSet) -> AddrSet {
-        AddrSet {
-            v4: self.v4.union(&other.v4),
-            v6: self.v6.union(&other.v6),
-        }
+        AddrSet { v4: self.v4.union(&other.v4), v6: self.v6.union(&other.v6) }
     }
 
     /// Who is in both.
     #[must_use]
     pub fn intersection(&self, other: &AddrSet) -> AddrSet {
-        AddrSet {
-            v4: self.v4.intersection(&other.v4),
-            v6: self.v6.intersection(&other.v6),
-        }
+        AddrSet { v4: self.v4.intersection(&other.v4), v6: self.v6.intersection(&other.v6) }
     }
 
     /// Who is in this set and not in the other.
     #[must_use]
     pub fn minus(&self, other: &AddrSet) -> AddrSet {
-        AddrSet {
-            v4: self.v4.minus(&other.v4),
-            v6: self.v6.minus(&other.v6),
-        }
+        AddrSet { v4: self.v4.minus(&other.v4), v6: self.v6.minus(&other.v6) }
     }
 
     /// Who is not in the set, over both families.
     #[must_use]
     pub fn complement(&self) -> AddrSet {
-        AddrSet {
-            v4: self.v4.complement(),
-            v6: self.v6.complement(),
-        }
+        AddrSet { v4: self.v4.complement(), v6: self.v6.complement() }
     }
 
     /// Whether somebody is in both.
@@ -155,28 +137,19 @@ impl AddrSet {
     /// First and last address of every interval of one family: the places where a verdict can change.
     pub fn edges(&self, family: Family) -> Vec<(IpAddr, IpAddr)> {
         match family {
-            Family::V4 => edges(
-                family,
-                self.v4
-                    .as_slice()
-                    .iter()
-                    .map(|(a, b)| (u128::from(*a), u128::from(*b))),
-            ),
+            Family::V4 => {
+                edges(family, self.v4.as_slice().iter().map(|(a, b)| (u128::from(*a), u128::from(*b))))
+            }
             Family::V6 => edges(family, self.v6.as_slice().iter().copied()),
         }
     }
 }
 
 fn edges(family: Family, bounds: impl Iterator<Item = (u128, u128)>) -> Vec<(IpAddr, IpAddr)> {
-    bounds
-        .map(|(a, b)| (address(family, a), address(family, b)))
-        .collect()
+    bounds.map(|(a, b)| (address(family, a), address(family, b))).collect()
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "an IPv4 address lives in the low 32 bits"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "an IPv4 address lives in the low 32 bits")]
 fn low(number: u128) -> u32 {
     number as u32
 }

@@ -22,19 +22,13 @@ impl IcmpType {
     }
 
     /// Echo request, what `ping` means.
-    pub const ECHO_REQUEST: IcmpType = IcmpType {
-        v4: Some(8),
-        v6: Some(128),
-    };
+    pub const ECHO_REQUEST: IcmpType = IcmpType { v4: Some(8), v6: Some(128) };
 }
 
 /// The type of a name; numbers have no meaning over both families and are not taken.
 #[must_use]
 pub fn icmp_type(name: &str) -> Option<IcmpType> {
-    TYPES
-        .iter()
-        .find(|(n, _, _)| *n == name)
-        .map(|(_, v4, v6)| IcmpType { v4: *v4, v6: *v6 })
+    TYPES.iter().find(|(n, _, _)| *n == name).map(|(_, v4, v6)| IcmpType { v4: *v4, v6: *v6 })
 }
 
 /// All names, for suggestions.

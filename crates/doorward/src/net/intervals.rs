@@ -87,10 +87,7 @@ impl<T: Bits> Intervals<T> {
     #[must_use]
     pub fn contains(&self, value: T) -> bool {
         let after = self.0.partition_point(|(first, _)| *first <= value);
-        after
-            .checked_sub(1)
-            .and_then(|at| self.0.get(at))
-            .is_some_and(|(_, last)| value <= *last)
+        after.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, last)| value <= *last)
     }
 
     /// What is in either set.
@@ -160,9 +157,7 @@ impl<T: Bits> Intervals<T> {
     pub fn covers(&self, other: &Self) -> bool {
         other.0.iter().all(|(first, last)| {
             let at = self.0.partition_point(|(_, end)| end < first);
-            self.0
-                .get(at)
-                .is_some_and(|(start, end)| start <= first && last <= end)
+            self.0.get(at).is_some_and(|(start, end)| start <= first && last <= end)
         })
     }
 }

@@ -43,38 +43,22 @@ impl Prefix {
             return Err(PrefixError::Mapped(four));
         }
         let number = number(addr);
-        let meant = Prefix {
-            family,
-            len,
-            addr: number & mask(family, len),
-        };
-        if meant.addr == number {
-            Ok(meant)
-        } else {
-            Err(PrefixError::HostBits(meant))
-        }
+        let meant = Prefix { family, len, addr: number & mask(family, len) };
+        if meant.addr == number { Ok(meant) } else { Err(PrefixError::HostBits(meant)) }
     }
 
     /// The prefix of exactly one address.
     #[must_use]
     pub fn host(addr: IpAddr) -> Prefix {
         let family = Family::of(addr);
-        Prefix {
-            family,
-            len: family.bits(),
-            addr: number(addr),
-        }
+        Prefix { family, len: family.bits(), addr: number(addr) }
     }
 
     /// The prefix of length `len` around the number `addr`, host bits cut off.
     #[must_use]
     pub fn around(family: Family, addr: u128, len: u8) -> Prefix {
         let len = len.min(family.bits());
-        Prefix {
-            family,
-            len,
-            addr: addr & mask(family, len),
-        }
+        Prefix { family, len, addr: addr & mask(family, len) }
     }
 
     /// Reads `address` or `address/length`.
@@ -127,10 +111,7 @@ impl Prefix {
     /// First and last address as numbers.
     #[must_use]
     pub fn bounds(self) -> (u128, u128) {
-        (
-            self.addr,
-            self.addr | !mask(self.family, self.len) & full(self.family),
-        )
+        (self.addr, self.addr | !mask(self.family, self.len) & full(self.family))
     }
 
     /// The first address in network byte order: 4 or 16 bytes.
@@ -154,12 +135,7 @@ impl Prefix {
     /// The smallest list of prefixes that holds exactly these IPv4 addresses, in rising order.
     #[must_use]
     pub fn cover_v4(set: &Intervals<u32>) -> Vec<Prefix> {
-        cover(
-            Family::V4,
-            set.as_slice()
-                .iter()
-                .map(|(a, b)| (u128::from(*a), u128::from(*b))),
-        )
+        cover(Family::V4, set.as_slice().iter().map(|(a, b)| (u128::from(*a), u128::from(*b))))
     }
 
     /// The smallest list of prefixes that holds exactly these IPv6 addresses, in rising order.
@@ -172,11 +148,7 @@ impl Prefix {
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.addr())?;
-        if self.len == self.family.bits() {
-            Ok(())
-        } else {
-            write!(f, "/{}", self.len)
-        }
+        if self.len == self.family.bits() { Ok(()) } else { write!(f, "/{}", self.len) }
     }
 }
 
@@ -204,11 +176,7 @@ impl IpRange {
         if last < first {
             return Err(PrefixError::Backwards);
         }
-        Ok(IpRange {
-            family: Family::of(first),
-            first: number(first),
-            last: number(last),
-        })
+        Ok(IpRange { family: Family::of(first), first: number(first), last: number(last) })
     }
 
     /// The family.
@@ -226,12 +194,7 @@ impl IpRange {
 
 impl fmt::Display for IpRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}-{}",
-            address(self.family, self.first),
-            address(self.family, self.last)
-        )
+        write!(f, "{}-{}", address(self.family, self.first), address(self.family, self.last))
     }
 }
 
@@ -244,10 +207,7 @@ pub(super) fn number(addr: IpAddr) -> u128 {
 }
 
 /// The address of a number.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "an IPv4 address lives in the low 32 bits"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "an IPv4 address lives in the low 32 bits")]
 pub(super) fn address(family: Family, number: u128) -> IpAddr {
     match family {
         Family::V4 => IpAddr::V4(Ipv4Addr::from_bits(number as u32)),
@@ -308,18 +268,12 @@ mod tests {
             ("10.0.0.0/08", PrefixError::Length(Family::V4)),
             ("10.0.0.0/+8", PrefixError::Length(Family::V4)),
             ("2001:db8::/129", PrefixError::Length(Family::V6)),
-            (
-                "::ffff:1.2.3.4",
-                PrefixError::Mapped(Ipv4Addr::new(1, 2, 3, 4)),
-            ),
+            ("::ffff:1.2.3.4", PrefixError::Mapped(Ipv4Addr::new(1, 2, 3, 4))),
         ] {
             assert_eq!(Prefix::parse(text), Err(error), "{text}");
         }
         let meant = Prefix::parse("203.0.113.0/24").expect("a prefix");
-        assert_eq!(
-            Prefix::parse("203.0.113.5/24"),
-            Err(PrefixError::HostBits(meant))
-        );
+        assert_eq!(Prefix::parse("203.0.113.5/24"), Err(PrefixError::HostBits(meant)));
     }
 
     proptest! {

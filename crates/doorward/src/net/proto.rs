@@ -21,19 +21,13 @@ impl Proto {
     /// The name that the language uses, if the protocol has one.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
-        NAMES
-            .iter()
-            .find(|(_, n)| *n == self.0)
-            .map(|(name, _)| *name)
+        NAMES.iter().find(|(_, n)| *n == self.0).map(|(name, _)| *name)
     }
 
     /// The protocol of a name of the language; a table of ours, as hosts lack /etc/protocols.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Proto> {
-        NAMES
-            .iter()
-            .find(|(n, _)| *n == name)
-            .map(|(_, n)| Proto(*n))
+        NAMES.iter().find(|(n, _)| *n == name).map(|(_, n)| Proto(*n))
     }
 
     /// All names, for suggestions.
@@ -100,28 +94,18 @@ pub struct PortRange {
 
 impl PortRange {
     /// Every port, 0 included.
-    pub const ALL: PortRange = PortRange {
-        first: 0,
-        last: u16::MAX,
-    };
+    pub const ALL: PortRange = PortRange { first: 0, last: u16::MAX };
 
     /// The range from `first` to `last`; none if it would be empty.
     #[must_use]
     pub const fn new(first: u16, last: u16) -> Option<PortRange> {
-        if first <= last {
-            Some(PortRange { first, last })
-        } else {
-            None
-        }
+        if first <= last { Some(PortRange { first, last }) } else { None }
     }
 
     /// The range of one port.
     #[must_use]
     pub const fn one(port: u16) -> PortRange {
-        PortRange {
-            first: port,
-            last: port,
-        }
+        PortRange { first: port, last: port }
     }
 
     /// The first port.

@@ -10,8 +10,8 @@ mod transaction;
 mod udata;
 
 pub use expr::{
-    Bitop, CmpOp, CtDir, CtKey, Dynset, DynsetOp, Expr, Fib, FibResult, Limit, LimitUnit, Log,
-    LookupTarget, MetaKey, Nat, NatRange, PayloadBase, Reg, Reject, Verdict, exthdr,
+    Bitop, CmpOp, CtDir, CtKey, Dynset, DynsetOp, Expr, Fib, FibResult, Limit, LimitUnit, Log, LookupTarget,
+    MetaKey, Nat, NatRange, PayloadBase, Reg, Reject, Verdict, exthdr,
 };
 pub use set::{Data, DataType, Element, Elements, KeyPart, Set, set_flags};
 pub use transaction::{Step, Transaction};
@@ -147,12 +147,7 @@ impl Chain {
     /// A chain that only other chains call.
     #[must_use]
     pub fn regular(name: impl Into<String>) -> Chain {
-        Chain {
-            name: name.into(),
-            base: None,
-            udata: Udata::default(),
-            rules: Vec::new(),
-        }
+        Chain { name: name.into(), base: None, udata: Udata::default(), rules: Vec::new() }
     }
 }
 
@@ -229,11 +224,7 @@ impl Rule {
     /// A rule of these expressions.
     #[must_use]
     pub fn new(exprs: Vec<Expr>) -> Rule {
-        Rule {
-            exprs,
-            udata: Udata::default(),
-            handle: None,
-        }
+        Rule { exprs, udata: Udata::default(), handle: None }
     }
 
     /// The same rule with a comment, which `nft` shows.

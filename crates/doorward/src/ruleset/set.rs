@@ -114,10 +114,7 @@ impl Element {
     /// An element with a key only.
     #[must_use]
     pub fn of(key: Vec<u8>) -> Element {
-        Element {
-            key,
-            ..Element::default()
-        }
+        Element { key, ..Element::default() }
     }
 
     /// The same element with a comment, which `nft` shows.
@@ -174,9 +171,7 @@ impl KeyPart {
     pub const fn bytes(self) -> u32 {
         match self {
             KeyPart::Network(_, len) | KeyPart::Transport(_, len) => len as u32,
-            KeyPart::Addr4 | KeyPart::Skuid | KeyPart::Skgid | KeyPart::Mark | KeyPart::CtState => {
-                4
-            }
+            KeyPart::Addr4 | KeyPart::Skuid | KeyPart::Skgid | KeyPart::Mark | KeyPart::CtState => 4,
             KeyPart::Addr6 | KeyPart::Iifname | KeyPart::Oifname => 16,
             KeyPart::L4proto | KeyPart::Nfproto => 1,
             KeyPart::Port => 2,

@@ -88,30 +88,25 @@ pub enum Step {
 impl Transaction {
     /// An empty transaction on a table.
     pub fn on(family: TableFamily, table: impl Into<String>) -> Transaction {
-        Transaction {
-            family,
-            table: table.into(),
-            steps: Vec::new(),
-        }
+        Transaction { family, table: table.into(), steps: Vec::new() }
     }
 
     /// Makes the table and everything in it: objects, sets, chains, then elements and rules, which name them.
     pub fn create(table: &Table) -> Transaction {
         let mut transaction = Transaction::on(table.family, &table.name);
         let steps = &mut transaction.steps;
-        steps.push(Step::AddTable {
-            flags: table.flags,
-            udata: table.udata.clone(),
-        });
+        steps.push(Step::AddTable { flags: table.flags, udata: table.udata.clone() });
         steps.extend(table.objects.iter().cloned().map(Step::AddObject));
         steps.extend(table.chains.iter().map(Step::add_chain));
         steps.extend(table.sets.iter().map(Step::add_set));
         steps.extend(table.sets.iter().filter_map(Step::add_elements));
         for chain in &table.chains {
-            steps.extend(chain.rules.iter().map(|rule| Step::AddRule {
-                chain: chain.name.clone(),
-                rule: rule.clone(),
-            }));
+            steps.extend(
+                chain
+                    .rules
+                    .iter()
+                    .map(|rule| Step::AddRule { chain: chain.name.clone(), rule: rule.clone() }),
+            );
         }
         transaction
     }
@@ -121,11 +116,7 @@ impl Step {
     /// Makes this chain, without its rules.
     #[must_use]
     pub fn add_chain(chain: &Chain) -> Step {
-        Step::AddChain {
-            name: chain.name.clone(),
-            base: chain.base.clone(),
-            udata: chain.udata.clone(),
-        }
+        Step::AddChain { name: chain.name.clone(), base: chain.base.clone(), udata: chain.udata.clone() }
     }
 
     /// Makes this set, without its elements.

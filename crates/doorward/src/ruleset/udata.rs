@@ -80,9 +80,7 @@ pub fn comment_of(kind: u8, udata: &Udata) -> Option<String> {
 /// Keys of typed parts only are printed as `type`; a raw part makes the whole key a `typeof`.
 #[must_use]
 pub fn key_typeof(parts: &[KeyPart]) -> (u32, Udata) {
-    let key_type = parts
-        .iter()
-        .fold(0, |sum, part| sum << 6 | part.type_number());
+    let key_type = parts.iter().fold(0, |sum, part| sum << 6 | part.type_number());
     let raw = parts.iter().any(|part| part.is_raw());
     let mut udata = Udata::default();
     if let [one] = parts {
@@ -210,10 +208,7 @@ mod tests {
     use super::*;
 
     fn hex(udata: &Udata) -> String {
-        udata
-            .0
-            .iter()
-            .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+        udata.0.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     }
 
     /// Bytes read back from sets that nft 1.0.6 had made.
@@ -227,11 +222,7 @@ mod tests {
                 "0004020000000326000407000000011e000400000000010400000000020402000000030460000000040420000000",
             ),
             (vec![Nfproto], 0x02, "000400000000"),
-            (
-                vec![L4proto, Port],
-                0x30d,
-                "000400000000030800040d0000000100",
-            ),
+            (vec![L4proto, Port], 0x30d, "000400000000030800040d0000000100"),
             (
                 vec![Iifname, Network(8, 16), L4proto, Port],
                 0x00a4_430d,
@@ -267,9 +258,6 @@ mod tests {
     fn comments_are_cut_at_a_character() {
         let long = "ü".repeat(100);
         let udata = comment(RULE_COMMENT, &long);
-        assert_eq!(
-            comment_of(RULE_COMMENT, &udata).as_deref(),
-            Some("ü".repeat(63).as_str())
-        );
+        assert_eq!(comment_of(RULE_COMMENT, &udata).as_deref(), Some("ü".repeat(63).as_str()));
     }
 }

@@ -1,0 +1,94 @@
+//! A report as text, in the house style: place and message, the line with carets, the ways out.
+
+use super::{Report, Severity, Sources, Span};
+use std::fmt::Write;
+
+impl Report {
+    /// The report as lines of text without colour, ending in a newline.
+    ///
+    /// ```text
+    /// policy.dw:14:10: `shh` is not a service
+    ///   14 │ allow in shh from office
+    ///      │          ^^^ did you mean `ssh`?
+    /// ```
+    #[must_use]
+    pub fn render(&self, sources: &Sources) -> String {
+        let mut out = String::new();
+        let kind = match self.severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{}: {kind}{}", sources.place(self.span), self.message);
+        snippet(&mut out, sources, self.span, &self.label);
+        if let Some((span, text)) = &self.other {
+            let _ = writeln!(out, "{}: {text}", sources.place(*span));
+            snippet(&mut out, sources, *span, "");
+        }
+        for way in &self.ways_out {
+            let _ = writeln!(out, "  {way}");
+        }
+        out
+    }
+}
+
+/// The line of a span with carets under it.
+fn snippet(out: &mut String, sources: &Sources, span: Span, label: &str) {
+    let place = sources.place(span);
+    let text = sources.text(span.file);
+    let start = span.start as usize;
+    let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |at| at + 1);
+    let line = text.get(line_start..).unwrap_or("").lines().next().unwrap_or("");
+    let number = place.line.to_string();
+    let shown: String = line.chars().map(printable).collect();
+    let _ = writeln!(out, "  {number} │ {shown}");
+    let before = place.column.saturating_sub(1) as usize;
+    let in_line = line.get(start - line_start..).unwrap_or("").len();
+    let width = sources
+        .text(span.file)
+        .get(start..start + in_line.min((span.end.saturating_sub(span.start)) as usize))
+        .map_or(1, |t| t.chars().count())
+        .max(1);
+    let gap = if label.is_empty() { "" } else { " " };
+    let _ =
+        writeln!(out, "  {:pad$} │ {:before$}{}{gap}{label}", "", "", "^".repeat(width), pad = number.len(),);
+}
+
+/// Control characters of a file never reach a terminal; a tab keeps its place as one blank.
+fn printable(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Report, Sources, Span};
+
+    #[test]
+    fn carets_stand_under_characters_not_bytes() {
+        let mut sources = Sources::default();
+        let file = sources.add("policy.dw", "# ü\nallow ü shh # ü\n");
+        let start = u32::try_from("# ü\nallow ü ".len()).expect("short");
+        let report =
+            Report::error("unknown-service", Span { file, start, end: start + 3 }, "`shh` is not a service")
+                .label("did you mean `ssh`?")
+                .way_out("`doorward list services` shows all of them");
+        assert_eq!(
+            report.render(&sources),
+            "policy.dw:2:9: `shh` is not a service\n  2 │ allow ü shh # ü\n    │         ^^^ did you mean `ssh`?\n  `doorward list services` shows all of them\n"
+        );
+    }
+
+    /// A span at the end of the text, and one past it, must not panic.
+    #[test]
+    fn places_at_the_end() {
+        let mut sources = Sources::default();
+        let file = sources.add("p", "allow");
+        for start in [5, 6, 100] {
+            let _ = Report::error("x", Span { file, start, end: start + 1 }, "m").render(&sources);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! A policy with every name replaced by its value: what the compiler and the meaning read.
+
+use crate::net::{AddrSet, Family, IcmpType, PortRange, Proto};
+use crate::report::Origin;
+pub use crate::syntax::ast::{Verdict, Way};
+use std::sync::Arc;
+
+/// A policy without names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resolved {
+    /// `allow`, `block` and `reject` sentences, in the order of the text.
+    pub rules: Vec<Rule>,
+    /// `trust` sentences.
+    pub trust: Vec<Trust>,
+    /// What happens to a connection that no sentence decides.
+    pub defaults: Defaults,
+    /// `expect` sentences.
+    pub expects: Vec<Expect>,
+    /// Names of bridges of this host: what stays on one of them passes.
+    pub bridges: Vec<String>,
+}
+
+/// What happens to the rest, per way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Defaults {
+    /// For this host.
+    pub r#in: DefaultRule,
+    /// From this host.
+    pub out: DefaultRule,
+    /// To containers.
+    pub published: DefaultRule,
+    /// Passing through.
+    pub forward: DefaultRule,
+}
+
+impl Defaults {
+    /// The default of a way.
+    #[must_use]
+    pub fn of(&self, way: Way) -> &DefaultRule {
+        match way {
+            Way::In => &self.r#in,
+            Way::Out => &self.out,
+            Way::Published => &self.published,
+            Way::Forward => &self.forward,
+        }
+    }
+}
+
+/// A default and the sentence that says so, if the policy does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DefaultRule {
+    /// What happens.
+    pub verdict: Verdict,
+    /// The sentence; none for what is built in.
+    pub origin: Option<Origin>,
+}
+
+/// A `trust` sentence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trust {
+    /// Who.
+    pub who: Arc<AddrSet>,
+    /// The sentence.
+    pub origin: Origin,
+}
+
+/// An `allow`, `block` or `reject` sentence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// The sentence.
+    pub origin: Origin,
+    /// What happens.
+    pub verdict: Verdict,
+    /// The ways it covers, at least one, without repetition.
+    pub ways: Vec<Way>,
+    /// What it speaks of; never empty: everything is [`Traffic::Any`].
+    pub traffic: Vec<Traffic>,
+    /// Which connections of these.
+    pub scope: Scope,
+    /// Above this rate the sentence does not match.
+    pub limit: Option<Limit>,
+    /// Passive data ports that open beside the control port.
+    pub passive: Option<Passive>,
+    /// Whether to log.
+    pub log: bool,
+}
+
+/// What connections are about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Traffic {
+    /// Every protocol.
+    Any,
+    /// Ports of a protocol that has them.
+    Ports(Proto, PortRange),
+    /// An ICMP type, in the families that have it.
+    Icmp(IcmpType),
+    /// A whole protocol.
+    Protocol(Proto),
+}
+
+/// Which connections.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Scope {
+    /// Where they come from.
+    pub from: Peers,
+    /// Where they go: what the peer addressed, in `out` what the program addressed.
+    pub to: Peers,
+    /// The interfaces: where they arrive, in `out` where they leave; empty for all.
+    pub on: Vec<Interface>,
+    /// The users who opened the socket; only in `out`.
+    pub user: Option<Accounts>,
+    /// The groups of the one who opened the socket; only in `out`.
+    pub group: Option<Accounts>,
+}
+
+/// A set of addresses as the sentence says it: everybody or some, without others.
+///
+/// `outside office` stays everybody without the office, as its complement would be many prefixes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Peers {
+    /// Who; none for everybody.
+    pub only: Option<Arc<AddrSet>>,
+    /// Without whom; none for nobody.
+    pub except: Option<Arc<AddrSet>>,
+}
+
+impl Peers {
+    /// The exact set.
+    #[must_use]
+    pub fn set(&self) -> AddrSet {
+        let only = self.only.as_deref().cloned().unwrap_or_else(AddrSet::everyone);
+        match &self.except {
+            Some(except) => only.minus(except),
+            None => only,
+        }
+    }
+
+    /// Whether this says nothing.
+    #[must_use]
+    pub fn is_anyone(&self) -> bool {
+        self.only.is_none() && self.except.is_none()
+    }
+
+    /// Whether `addr` is among them.
+    #[must_use]
+    pub fn contains(&self, addr: std::net::IpAddr) -> bool {
+        self.only.as_ref().is_none_or(|set| set.contains(addr))
+            && !self.except.as_ref().is_some_and(|set| set.contains(addr))
+    }
+
+    /// Whether nobody of a family is among those said.
+    #[must_use]
+    pub fn lacks(&self, family: Family) -> bool {
+        self.only.as_ref().is_some_and(|set| set.lacks(family))
+            || self.except.as_ref().is_some_and(|set| set.is_all(family))
+    }
+}
+
+/// A name of an interface, or of all that start so.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Interface {
+    /// The name without the star, at most 15 bytes.
+    pub name: String,
+    /// Whether it stands for all that start so (`br-*`).
+    pub wildcard: bool,
+}
+
+impl Interface {
+    /// Whether the name of an interface is meant.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        if self.wildcard { name.starts_with(&self.name) } else { name == self.name }
+    }
+}
+
+/// Accounts by number.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Accounts {
+    /// Everybody but these; a packet without an owner counts as not one of them.
+    pub except: bool,
+    /// User or group ids.
+    pub ids: Vec<u32>,
+}
+
+/// A rate; never zero.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Limit {
+    /// So many …
+    pub rate: u32,
+    /// … per so many seconds.
+    pub seconds: u32,
+    /// Size of the bucket.
+    pub burst: u32,
+    /// One bucket per IPv4 address or IPv6 /64 instead of one for the sentence.
+    pub per_source: bool,
+}
+
+/// How passive data connections get in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Passive {
+    /// The range.
+    pub range: PortRange,
+    /// Only what the conntrack helper saw announced on the control connection.
+    pub helper: bool,
+}
+
+/// An `expect` sentence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Expect {
+    /// The sentence.
+    pub origin: Origin,
+    /// Which way.
+    pub way: Way,
+    /// What it speaks of.
+    pub traffic: Vec<Traffic>,
+    /// Which connections of these.
+    pub scope: Scope,
+    /// Whether all of them must be allowed, or all blocked.
+    pub allowed: bool,
+}

@@ -1,0 +1,3 @@
+//! From text to sentences and back, losing nothing; knows no service, no host and no file.
+
+pub mod ast;
