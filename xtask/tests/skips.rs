@@ -24,22 +24,10 @@ fn judge(name: &str, allowed: &str, quick: bool, lines: &str) -> (bool, String) 
     if quick {
         command.env("DOORWARD_QUICK", "1");
     }
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(lines.as_bytes())
-        .unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    (
-        output.status.success(),
-        String::from_utf8(output.stdout).unwrap(),
-    )
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
 }
 
 #[test]
@@ -47,9 +35,7 @@ fn a_skip_without_a_reason_fails() {
     let (fine, said) = judge("none", "# one\n", false, "SKIPPED: a::b: needs root\n");
     assert!(!fine);
     assert!(
-        said.starts_with(
-            "SKIPPED: a::b: needs root\n0 tests left out for a known reason, 1 for none\n"
-        ),
+        said.starts_with("SKIPPED: a::b: needs root\n0 tests left out for a known reason, 1 for none\n"),
         "{said}"
     );
 }
@@ -59,12 +45,7 @@ fn a_skip_that_is_named_passes() {
     let list = "# why\n\na::b  no such kernel there\n";
     let (fine, said) = judge("named", list, false, "SKIPPED: a::b: needs x\n");
     assert!(fine, "{said}");
-    let (fine, said) = judge(
-        "other",
-        list,
-        false,
-        "SKIPPED: a::b: needs x\nSKIPPED: a: y\n",
-    );
+    let (fine, said) = judge("other", list, false, "SKIPPED: a::b: needs x\nSKIPPED: a: y\n");
     assert!(!fine, "{said}");
 }
 

@@ -6,6 +6,7 @@ use super::Finding;
 use crate::tree::{File, Tree};
 
 const TABLE: &str = "ARCHITECTURE.md";
+const HEADING: &str = "## Dependencies";
 
 /// A dependency as a manifest declares it.
 struct Declared {
@@ -71,6 +72,9 @@ fn argued(tree: &Tree) -> BTreeMap<&str, usize> {
     };
     table
         .lines()
+        .skip_while(|(_, line)| *line != HEADING)
+        .skip(1)
+        .take_while(|(_, line)| !line.starts_with("## "))
         .filter_map(|(number, line)| {
             let (name, argument) = line.strip_prefix("| `")?.split_once("` |")?;
             let says_something = argument.trim().trim_end_matches('|').split_whitespace().count() > 2;
@@ -125,7 +129,7 @@ mod tests {
     use super::super::fixture::said;
     use super::check;
 
-    const TABLE: &str = "| name | why |\n|---|---|\n| `one-two` | does one thing and two |\n";
+    const TABLE: &str = "| `map` | of the code |\n## Dependencies\n| name | why |\n|---|---|\n| `one-two` | does one thing and two |\n";
     const CODE: (&str, &str) = ("a/src/lib.rs", "use one_two::X;");
 
     fn package(manifest: &str, table: &str) -> Vec<String> {
@@ -148,7 +152,7 @@ mod tests {
     #[test]
     fn one_without_an_argument_is_found() {
         assert_eq!(package("[dependencies]\none-two = \"1\"\n", ""), ["`one-two` is not argued"]);
-        let empty = "| `one-two` | |\n";
+        let empty = "## Dependencies\n| `one-two` | |\n";
         assert_eq!(package("[dependencies]\none-two = \"1\"\n", empty), ["`one-two` is not argued"]);
     }
 
