@@ -51,7 +51,7 @@ fn snippet(out: &mut String, sources: &Sources, span: Span, label: &str) {
         .max(1);
     let gap = if label.is_empty() { "" } else { " " };
     let _ =
-        writeln!(out, "  {:pad$} │ {:before$}{}{gap}{label}", "", "", "^".repeat(width), pad = number.len(),);
+        writeln!(out, "  {:pad$} │ {:before$}{}{gap}{label}", "", "", "^".repeat(width), pad = number.len());
 }
 
 /// Control characters of a file never reach a terminal; a tab keeps its place as one blank.

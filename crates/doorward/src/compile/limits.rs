@@ -1,0 +1,160 @@
+//! Limits: a bucket per sentence and source that TCP asks with the SYN and pays with the handshake.
+//!
+//! nftables can take a token from a bucket but not look into one, and a forged SYN must not take one. So a
+//! bucket of size B is kept as a bucket of size B-1 (`meter`), one token that may be owed (`debt`), and a set
+//! of those who have nothing left (`spent`), which the SYN asks:
+//!
+//! - paying with tokens in the meter takes one;
+//! - paying with an empty meter owes the last one: the source is in `debt` until its bucket would be full
+//!   again, and in `spent` for the time in which one token comes back;
+//! - who owes pays the debt first, and is refused if the meter has not even that.
+//!
+//! A full set counts as "under the limit" (language.md, ruling 4): the update does not match, the rule ends.
+
+use super::builder::Builder;
+use super::code::{self, R0};
+use super::{PENDING, groups};
+use crate::net::{Family, Proto};
+use crate::resolve::model::{Limit, Rule};
+use crate::ruleset::{Expr, KeyPart, MetaKey, PayloadBase};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// The chains of one limited sentence in one family.
+pub(super) struct Gate {
+    /// For the first packet: TCP asks, the others pay.
+    pub first: String,
+    /// For the packet that completes the TCP handshake: pays.
+    pub pay: String,
+}
+
+/// What the bucket is kept by.
+#[derive(Clone, Copy)]
+enum Key {
+    Source(Family),
+    Sentence,
+}
+
+impl Key {
+    fn part(self) -> KeyPart {
+        match self {
+            Key::Source(Family::V4) => KeyPart::Network(12, 4),
+            // Whoever has one IPv6 address has a /64 of them.
+            Key::Source(Family::V6) => KeyPart::Network(8, 8),
+            Key::Sentence => KeyPart::Mark,
+        }
+    }
+
+    fn load(self) -> Vec<Expr> {
+        match self {
+            Key::Source(Family::V4) => vec![code::payload(PayloadBase::Network, 12, 4, R0)],
+            Key::Source(Family::V6) => vec![code::payload(PayloadBase::Network, 8, 8, R0)],
+            // A constant, in a form that `nft` lists and reads.
+            Key::Sentence => vec![code::meta(MetaKey::Mark, R0), code::mask(R0, code::host(0))],
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Key::Source(Family::V4) => "4",
+            Key::Source(Family::V6) => "6",
+            Key::Sentence => "all",
+        }
+    }
+}
+
+/// Builds the chains of a limited sentence, once per family.
+pub(super) fn gate(
+    builder: &mut Builder<'_>,
+    rule: &Rule,
+    limit: Limit,
+    index: usize,
+    family: Family,
+) -> Gate {
+    let number = match family {
+        Family::V4 => "4",
+        Family::V6 => "6",
+    };
+    let stem = |what: &str| builder.name(&format!("limit{index}_{what}{number}"));
+    let gate = Gate { first: stem("first"), pay: stem("pay") };
+    let ask = stem("ask");
+    if builder.has(&gate.first) {
+        return gate;
+    }
+    let key = if limit.per_source { Key::Source(family) } else { Key::Sentence };
+    let sets = Sets::make(builder, rule, limit, key);
+    let with_key = |code: Vec<Expr>| [key.load(), code].concat();
+
+    builder.rule(&gate.first, [code::l4proto(Proto::TCP), vec![code::goto(&ask)]].concat());
+    builder.rule(&gate.first, vec![code::goto(&gate.pay)]);
+
+    builder.rule(&ask, with_key(vec![code::lookup(&sets.spent, R0, false), code::ret()]));
+    builder.rule(&ask, code::set_mark(!PENDING, PENDING));
+    let_in(builder, &ask, rule, Vec::new());
+
+    match &sets.meter {
+        Some((meter, debt)) => {
+            let owes = with_key(vec![code::lookup(debt, R0, false)]);
+            let tokens = limit.burst - 1;
+            let taking =
+                |code: Vec<Expr>| with_key([vec![code::charge(meter, R0, limit, tokens)], code].concat());
+            builder.rule(&gate.pay, [owes.clone(), taking(vec![code::ret()])].concat());
+            builder.rule(&gate.pay, [owes, with_key(vec![code::delete(debt, R0)])].concat());
+            let spend = with_key(vec![code::update(&sets.spent, R0, sets.token)]);
+            let owe = with_key(vec![code::update(debt, R0, sets.full)]);
+            builder.rule(&gate.pay, taking([spend, owe].concat()));
+        }
+        None => {
+            // A bucket of one token: having nothing left is all there is to know.
+            builder.rule(&gate.pay, with_key(vec![code::lookup(&sets.spent, R0, false), code::ret()]));
+            builder.rule(&gate.pay, with_key(vec![code::update(&sets.spent, R0, sets.token)]));
+        }
+    }
+    let paid =
+        [code::l4proto(Proto::TCP), code::set_mark(!PENDING, 0), vec![code::goto(&builder.yes())]].concat();
+    builder.rule(&gate.pay, paid);
+    let_in(builder, &gate.pay, rule, Vec::new());
+    gate
+}
+
+fn let_in(builder: &mut Builder<'_>, chain: &str, rule: &Rule, mut code: Vec<Expr>) {
+    if rule.log {
+        builder.rule(chain, code::log(groups::log_prefix(rule)));
+    }
+    code.extend([code::counter(), code::goto(&builder.yes())]);
+    builder.commented(chain, code, &rule.origin.comment());
+}
+
+struct Sets {
+    spent: String,
+    /// Bucket without its last token, and who owes that one; none for a bucket of one token.
+    meter: Option<(String, String)>,
+    /// Time in which one token comes back, in milliseconds.
+    token: u64,
+    /// Time in which an empty bucket fills up, in milliseconds.
+    full: u64,
+}
+
+impl Sets {
+    /// Buckets belong to the exact sentence, so they are named by it and outlive generations.
+    fn make(builder: &mut Builder<'_>, rule: &Rule, limit: Limit, key: Key) -> Sets {
+        let mut id = String::new();
+        for byte in Sha256::digest(rule.origin.sentence.as_bytes()).iter().take(6) {
+            let _ = write!(id, "{byte:02x}");
+        }
+        let name = |what: &str| format!("{what}_{id}_{}", key.suffix());
+        let parts = [key.part()];
+        let token = (u64::from(limit.seconds) * 1000).div_ceil(u64::from(limit.rate.max(1))).max(1);
+        let full = token.saturating_mul(u64::from(limit.burst.max(1)));
+        let spent = name("spent");
+        builder.dynamic(&spent, &parts, None);
+        let meter = (limit.burst > 1).then(|| {
+            let (meter, debt) = (name("meter"), name("debt"));
+            // A bucket that nobody touched until it is full again is no different from none.
+            builder.dynamic(&meter, &parts, Some(full));
+            builder.dynamic(&debt, &parts, None);
+            (meter, debt)
+        });
+        Sets { spent, meter, token, full }
+    }
+}

@@ -1,0 +1,52 @@
+//! From a resolved policy to the kernel program; knows no text, no file and no netlink.
+//!
+//! One table, `inet doorward`. Its base chains hold two rules: established connections pass by the first,
+//! everything else goes to the chains of a generation, `gN_…`. Names without a generation are shared by all:
+//! `armed`, `ban4`, `ban6`, lists by content (`list_…`), buckets of limits (`meter_…`, `spent_…`, `debt_…`).
+
+mod builder;
+mod cells;
+mod code;
+mod groups;
+mod hooks;
+mod limits;
+mod lists;
+mod replace;
+mod stage;
+
+use crate::resolve::model::Resolved;
+use crate::ruleset::Table;
+use std::net::SocketAddr;
+
+pub use replace::{Counted, Running, carry_counters, counted, generation_of, replace};
+
+/// Name of the table, in the family inet.
+pub const TABLE: &str = "doorward";
+
+/// What the program needs besides the policy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Number of the generation, 1 to 63.
+    pub generation: u8,
+    /// TCP connections, peer first and host second, that were open before the host had a firewall: they are
+    /// taken up in the middle once, as conntrack has not seen their beginning.
+    pub carried: Vec<(SocketAddr, SocketAddr)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { generation: 1, carried: Vec::new() }
+    }
+}
+
+/// The bit of the ct mark that says: this connection passed a limit with its SYN and must still be charged
+/// with its first acknowledgement. The other seven bits of the byte belong to trials.
+pub const PENDING: u32 = 0x4000_0000;
+
+/// Compiles a policy.
+#[must_use]
+pub fn compile(policy: &Resolved, options: &Options) -> Table {
+    let mut builder = builder::Builder::new(policy, options);
+    hooks::build(&mut builder);
+    builder.finish()
+}

@@ -1,0 +1,412 @@
+//! How a new connection is judged on one way: block over reject over allow over default, trust lifting the first.
+
+use super::builder::Builder;
+use super::cells::{self, Place};
+use super::code::{self, R0};
+use super::groups::{self, Action, Said};
+use super::limits;
+use crate::net::{AddrSet, Family, IcmpType, PortRange, Prefix, Proto};
+use crate::resolve::model::{Limit, Peers, Rule, Scope, Traffic, Verdict, Way};
+use crate::ruleset::{CmpOp, Expr, KeyPart, MetaKey, PayloadBase};
+use std::sync::Arc;
+
+/// A chain that judges new connections of one way at one place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Stage {
+    /// Whose default holds.
+    pub way: Way,
+    /// Family, view and direction.
+    pub place: Place,
+}
+
+impl Stage {
+    /// The name of its chain, with a suffix for its variants.
+    fn chain(self, builder: &Builder<'_>, suffix: &str) -> String {
+        let family = match self.place.family {
+            Family::V4 => "4",
+            Family::V6 => "6",
+        };
+        let icmp = if self.place.icmp { "_icmp" } else { "" };
+        // What is published is always seen as it was addressed.
+        let dnat = if self.place.original && self.way != Way::Published { "_dnat" } else { "" };
+        builder.name(&format!("{}{family}{icmp}{dnat}{suffix}", self.way.word()))
+    }
+
+    /// Whether a sentence speaks of connections that are judged here. What is published also covers a local
+    /// proxy that listens on the same port.
+    fn concerns(self, rule: &Rule) -> bool {
+        rule.ways.contains(&self.way) || self.way == Way::In && rule.ways.contains(&Way::Published)
+    }
+
+    /// Trust, bans and forged sources are a matter of what arrives.
+    fn arrives(self) -> bool {
+        self.way != Way::Out
+    }
+}
+
+/// The sentences of one verdict that are judged here, with their cells.
+fn said<'a>(
+    builder: &mut Builder<'a>,
+    stage: Stage,
+    verdict: Verdict,
+    pick: impl Fn(&Rule) -> bool,
+) -> Vec<Said<'a>> {
+    let policy = builder.policy;
+    policy
+        .rules
+        .iter()
+        .filter(|rule| rule.verdict == verdict && stage.concerns(rule) && pick(rule))
+        .map(|rule| Said { rule, cells: cells::cells(rule, stage.place, &mut builder.lists) })
+        .filter(|said| !said.cells.is_empty())
+        .collect()
+}
+
+/// Builds the chain of a stage and yields its name.
+pub(super) fn build(builder: &mut Builder<'_>, stage: Stage) -> String {
+    let chain = stage.chain(builder, "");
+    if builder.has(&chain) {
+        return chain;
+    }
+    builder.open(&chain);
+    if stage.way == Way::In && !stage.place.original && !stage.place.icmp && !builder.policy.rules.is_empty()
+    {
+        let dnat = Stage { place: Place { original: true, ..stage.place }, ..stage };
+        let target = dnat.chain(builder, "");
+        builder.rule(&chain, [code::ct_dnat(), vec![code::goto(&target)]].concat());
+        fill(builder, stage, &chain);
+        build(builder, dnat);
+    } else {
+        fill(builder, stage, &chain);
+    }
+    chain
+}
+
+fn fill(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
+    if stage.arrives() {
+        let checks = source_checks(builder, stage.place.family);
+        builder.rule(chain, vec![code::jump(&checks)]);
+        trust(builder, stage, chain);
+        bans(builder, stage, chain);
+    }
+    named_blocks(builder, stage, chain);
+    dhcp_replies(builder, stage, chain);
+    for verdict in [Verdict::Block, Verdict::Reject] {
+        let sentences = said(builder, stage, verdict, |_| true);
+        log(builder, stage, chain, &sentences);
+        let action = counted(builder, verdict);
+        groups::emit(builder, chain, stage.place, &sentences, &action);
+    }
+    allow(builder, stage, chain);
+    limited(builder, stage, chain);
+    default(builder, stage, chain);
+}
+
+fn counted(builder: &Builder<'_>, verdict: Verdict) -> Action {
+    Action { stem: verdict.word(), counted: true, code: vec![builder.verdict(verdict)] }
+}
+
+/// Drops what cannot come from outside: our own and loopback addresses, IPv4 in IPv6, routing header 0.
+fn source_checks(builder: &mut Builder<'_>, family: Family) -> String {
+    let chain = builder.name(match family {
+        Family::V4 => "checks4",
+        Family::V6 => "checks6",
+    });
+    if builder.has(&chain) {
+        return chain;
+    }
+    let loopback = match family {
+        Family::V4 => Prefix::around(family, 0x7f00_0000, 8),
+        Family::V6 => Prefix::around(family, 1, 128),
+    };
+    let mut drop = |test: Vec<Expr>, why: &str| {
+        builder.commented(&chain, [test, vec![code::counter(), code::drop()]].concat(), why);
+    };
+    for source in [true, false] {
+        drop(code::address_in(loopback, source), "built in: loopback addresses stay on lo");
+    }
+    if family == Family::V6 {
+        let mapped = Prefix::around(family, 0xffff_0000_0000, 96);
+        for source in [true, false] {
+            drop(code::address_in(mapped, source), "built in: no IPv4 in IPv6 addresses");
+        }
+        drop(routing_header_0(), "built in: no routing header 0");
+    }
+    drop(code::source_is_ours(), "built in: nobody else has our addresses");
+    chain
+}
+
+fn routing_header_0() -> Vec<Expr> {
+    const ROUTING: u8 = 43;
+    const TYPE_OFFSET: u32 = 2;
+    vec![
+        Expr::Exthdr {
+            header: ROUTING,
+            offset: TYPE_OFFSET,
+            len: 1,
+            flags: 0,
+            op: crate::ruleset::exthdr::IPV6,
+            dreg: R0,
+        },
+        code::eq(vec![0]),
+    ]
+}
+
+/// Trusted sources skip blocks, limits and bans; nothing is opened by that.
+fn trust(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
+    let trusted = stage.chain(builder, "_trusted");
+    if !trusted_leave(builder, stage, chain, code::goto(&trusted)) {
+        return;
+    }
+    dhcp_replies(builder, stage, &trusted);
+    allow(builder, stage, &trusted);
+    let unlimited = said(builder, stage, Verdict::Allow, |rule| rule.limit.is_some());
+    log(builder, stage, &trusted, &unlimited);
+    let action = counted(builder, Verdict::Allow);
+    groups::emit(builder, &trusted, stage.place, &unlimited, &action);
+    default(builder, stage, &trusted);
+}
+
+/// What trusted sources do at this point; false where nobody is trusted.
+fn trusted_leave(builder: &mut Builder<'_>, stage: Stage, chain: &str, leave: Expr) -> bool {
+    let policy = builder.policy;
+    let who = policy.trust.iter().fold(AddrSet::empty(), |all, trust| all.union(&trust.who));
+    let Some(first) = policy.trust.first().filter(|_| !who.lacks(stage.place.family)) else { return false };
+    let scope = Scope { from: Peers { only: Some(Arc::new(who)), except: None }, ..Scope::default() };
+    let cells = cells::of(&[Traffic::Any], &scope, stage.place, &mut builder.lists);
+    let rule = Rule {
+        origin: first.origin.clone(),
+        verdict: Verdict::Allow,
+        ways: vec![stage.way],
+        traffic: vec![Traffic::Any],
+        scope,
+        limit: None,
+        passive: None,
+        log: false,
+    };
+    let action = Action { stem: "trust", counted: false, code: vec![leave] };
+    groups::emit(builder, chain, stage.place, &[Said { rule: &rule, cells }], &action);
+    true
+}
+
+fn bans(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
+    let (set, offset, len) = match stage.place.family {
+        Family::V4 => ("ban4", 12, 4),
+        Family::V6 => ("ban6", 8, 8),
+    };
+    let load = code::payload(PayloadBase::Network, offset, len, R0);
+    let code = vec![load, code::lookup(set, R0, false), code::counter(), code::drop()];
+    builder.commented(chain, code, "built in: banned");
+}
+
+/// Blocks that name what is built in come before it; `block from …` alone does not reach it.
+fn named_blocks(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
+    if stage.place.icmp {
+        return;
+    }
+    let port = dhcp_client_port(stage.place.family);
+    for verdict in [Verdict::Block, Verdict::Reject] {
+        let sentences = said(builder, stage, verdict, |rule| {
+            rule.traffic.iter().any(|traffic| names_port(*traffic, Proto::UDP, port))
+        });
+        log(builder, stage, chain, &sentences);
+        let action = counted(builder, verdict);
+        groups::emit(builder, chain, stage.place, &sentences, &action);
+    }
+}
+
+fn names_port(traffic: Traffic, proto: Proto, port: u16) -> bool {
+    matches!(traffic, Traffic::Ports(p, range) if p == proto && range != PortRange::ALL && range.contains(port))
+}
+
+/// Blocks and rejects that name an ICMP type, for the chains that let in what a host needs.
+pub(super) fn named_icmp_blocks(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
+    let named = |rule: &Rule| {
+        rule.traffic
+            .iter()
+            .any(|traffic| matches!(traffic, Traffic::Icmp(kind) if *kind != IcmpType::ECHO_REQUEST))
+    };
+    if !builder.policy.rules.iter().any(|rule| rule.verdict != Verdict::Allow && named(rule)) {
+        return;
+    }
+    let inner = stage.chain(builder, "_named");
+    builder.rule(chain, vec![code::jump(&inner)]);
+    builder.open(&inner);
+    if stage.arrives() {
+        trusted_leave(builder, stage, &inner, code::ret());
+    }
+    let chain = inner.as_str();
+    for verdict in [Verdict::Block, Verdict::Reject] {
+        let sentences = said(builder, stage, verdict, named);
+        log(builder, stage, chain, &sentences);
+        let action = counted(builder, verdict);
+        groups::emit(builder, chain, stage.place, &sentences, &action);
+    }
+}
+
+const fn dhcp_client_port(family: Family) -> u16 {
+    match family {
+        Family::V4 => 68,
+        Family::V6 => 546,
+    }
+}
+
+/// Answers of DHCP servers, which no connection expects, and our requests to them.
+fn dhcp_replies(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
+    if stage.place.icmp || stage.place.original || !matches!(stage.way, Way::In | Way::Out) {
+        return;
+    }
+    let family = stage.place.family;
+    let client = dhcp_client_port(family);
+    let server = match family {
+        Family::V4 => 67,
+        Family::V6 => 547,
+    };
+    let mut code = code::l4proto(Proto::UDP);
+    if stage.arrives() {
+        code.extend(code::ports(server, client));
+        if family == Family::V6 {
+            code.extend(code::address_in(Prefix::around(family, 0xfe80 << 112, 10), true));
+        }
+    } else {
+        code.extend(code::ports(client, server));
+    }
+    code.push(code::goto(&builder.yes()));
+    builder.commented(chain, code, "built in: DHCP");
+}
+
+/// Logs what sentences with `log` match, without deciding: the verdict follows in the same chain.
+fn log(builder: &mut Builder<'_>, stage: Stage, chain: &str, sentences: &[Said<'_>]) {
+    for said in sentences.iter().filter(|said| said.rule.log) {
+        let action = Action { stem: "log", counted: false, code: code::log(groups::log_prefix(said.rule)) };
+        let one = [Said { rule: said.rule, cells: said.cells.clone() }];
+        groups::emit(builder, chain, stage.place, &one, &action);
+    }
+}
+
+/// Sentences that allow without a limit, and the passive ranges of all that allow.
+fn allow(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
+    let mut sentences = said(builder, stage, Verdict::Allow, |rule| rule.limit.is_none());
+    if !stage.place.icmp {
+        sentences.extend(passive(builder, stage));
+        let policy = builder.policy;
+        sentences.sort_by_key(|said| policy.rules.iter().position(|rule| std::ptr::eq(rule, said.rule)));
+    }
+    log(builder, stage, chain, &sentences);
+    let action = counted(builder, Verdict::Allow);
+    groups::emit(builder, chain, stage.place, &sentences, &action);
+}
+
+/// Passive ranges without a helper: open to whom the control port is open, never limited.
+fn passive<'a>(builder: &mut Builder<'a>, stage: Stage) -> Vec<Said<'a>> {
+    let policy = builder.policy;
+    policy
+        .rules
+        .iter()
+        .filter(|rule| rule.verdict == Verdict::Allow && stage.concerns(rule))
+        .filter_map(|rule| Some((rule, rule.passive.filter(|passive| !passive.helper)?)))
+        .map(|(rule, passive)| {
+            let traffic = [Traffic::Ports(Proto::TCP, passive.range)];
+            Said { rule, cells: cells::of(&traffic, &rule.scope, stage.place, &mut builder.lists) }
+        })
+        .filter(|said| !said.cells.is_empty())
+        .collect()
+}
+
+/// Each sentence with a limit, by itself: a connection passes if one of them has room.
+fn limited(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
+    for (index, limit, sentence) in limited_sentences(builder, stage) {
+        let gate = limits::gate(builder, sentence.rule, limit, index, stage.place.family);
+        let action = Action { stem: "limited", counted: false, code: vec![code::jump(&gate.first)] };
+        groups::emit(builder, chain, stage.place, &[sentence], &action);
+    }
+}
+
+fn limited_sentences<'a>(builder: &mut Builder<'a>, stage: Stage) -> Vec<(usize, Limit, Said<'a>)> {
+    let policy = builder.policy;
+    said(builder, stage, Verdict::Allow, |rule| rule.limit.is_some())
+        .into_iter()
+        .filter_map(|said| {
+            let index = policy.rules.iter().position(|rule| std::ptr::eq(rule, said.rule))?;
+            Some((index + 1, said.rule.limit?, said))
+        })
+        .collect()
+}
+
+/// The chain that completed TCP handshakes of limited sentences go to; none where no sentence is limited.
+pub(super) fn pending(builder: &mut Builder<'_>, stage: Stage) -> Option<String> {
+    let sentences = limited_sentences(builder, stage);
+    if sentences.is_empty() {
+        return None;
+    }
+    let chain = stage.chain(builder, "_pending");
+    builder.open(&chain);
+    if stage.way == Way::In && !stage.place.original {
+        let dnat = Stage { place: Place { original: true, ..stage.place }, ..stage };
+        if let Some(target) = pending(builder, dnat) {
+            builder.rule(&chain, [code::ct_dnat(), vec![code::goto(&target)]].concat());
+        }
+    }
+    for (index, limit, sentence) in sentences {
+        let gate = limits::gate(builder, sentence.rule, limit, index, stage.place.family);
+        let action = Action { stem: "limited", counted: false, code: vec![code::jump(&gate.pay)] };
+        groups::emit(builder, &chain, stage.place, &[sentence], &action);
+    }
+    // Nobody had room: the handshake is not completed. A later packet asks again.
+    builder.rule(&chain, vec![code::drop()]);
+    Some(chain)
+}
+
+/// What stays on one bridge passes; then the default.
+fn default(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
+    let default = builder.policy.defaults.of(stage.way);
+    let (verdict, origin) = (default.verdict, default.origin.clone());
+    if stage.way == Way::Forward && verdict != Verdict::Allow {
+        same_bridge(builder, chain);
+    }
+    let words = match origin {
+        Some(origin) => origin.comment(),
+        None => format!("built in: default {} {}", verdict.word(), stage.way.word()),
+    };
+    let code = vec![code::counter(), builder.verdict(verdict)];
+    builder.commented(chain, code, &words);
+}
+
+fn same_bridge(builder: &mut Builder<'_>, chain: &str) {
+    const WORDS: &str = "built in: what stays on one bridge passes";
+    let bridges = &builder.policy.bridges;
+    let pairs: std::collections::BTreeMap<Vec<u8>, String> = bridges
+        .iter()
+        .map(|name| {
+            let mut padded = name.as_bytes().to_vec();
+            padded.resize(16, 0);
+            ([padded.clone(), padded].concat(), String::new())
+        })
+        .collect();
+    if !pairs.is_empty() {
+        let set = builder.set("bridges", &[KeyPart::Iifname, KeyPart::Oifname], false, &pairs);
+        let code = vec![
+            code::meta(MetaKey::Iifname, R0),
+            code::meta(MetaKey::Oifname, crate::ruleset::Reg(4)),
+            code::lookup(&set, R0, false),
+            code::goto(&builder.yes()),
+        ];
+        builder.commented(chain, code, WORDS);
+    }
+    // A bridge that came later: the route back out is the interface that the packet came in by.
+    let mut code = code::interface(MetaKey::Iifkind, "bridge", false);
+    code.extend(code::leaves_where_it_came());
+    code.push(code::goto(&builder.yes()));
+    builder.commented(chain, code, WORDS);
+}
+
+/// TCP flags of a packet that opens a connection: SYN and nothing else.
+pub(super) fn opens() -> Vec<Expr> {
+    use code::tcp::{ACK, FIN, RST, SYN};
+    code::tcp_flags(FIN | SYN | RST | ACK, CmpOp::Eq, SYN)
+}
+
+/// TCP flags of a packet that can complete a handshake: ACK without SYN or RST. A victim's RST is none.
+pub(super) fn completes(op: CmpOp) -> Vec<Expr> {
+    use code::tcp::{ACK, RST, SYN};
+    code::tcp_flags(SYN | RST | ACK, op, ACK)
+}
