@@ -1,0 +1,17 @@
+//! What a policy says of one imagined connection, straight from the language's rulings; knows no ruleset.
+//!
+//! This is the second opinion: it shares no code with the compiler, so that a mistake of either shows
+//! where the two meet (`rehearse`, `check`, the tests). It is slow and plain on purpose: every sentence is
+//! asked about every connection, in no order that could matter.
+
+mod builtin;
+mod classes;
+mod connection;
+mod expects;
+mod judge;
+#[cfg(test)]
+mod tests;
+
+pub use connection::{Addressed, Connection, Owner, Packet, Path};
+pub use expects::{Answer, BOUND, Outcome, expects};
+pub use judge::{Decider, Host, Judgement, Limits, judge};
