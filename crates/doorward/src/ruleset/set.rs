@@ -45,6 +45,10 @@ pub struct Set {
     pub size: Option<u32>,
     /// Default timeout of an element in milliseconds.
     pub timeout: Option<u64>,
+    /// How often expired elements are collected, in milliseconds.
+    pub gc_interval: Option<u32>,
+    /// `NFT_SET_POL_*`: 0 performance, 1 memory.
+    pub policy: u32,
     /// Expressions that each element gets, e.g. a counter.
     pub exprs: Vec<Expr>,
     /// Free data of user space: `typeof`, comment.
@@ -211,6 +215,8 @@ impl Set {
             object_kind: None,
             size: None,
             timeout: None,
+            gc_interval: None,
+            policy: 0,
             exprs: Vec::new(),
             udata,
             elements: Elements::Full(Vec::new()),
