@@ -1,1 +1,21 @@
-//! The netlink edge.
+//! The kernel's side of doorward: rulesets over netlink. Knows no policy language and prints nothing.
+
+mod encode;
+mod message;
+mod nft;
+mod place;
+mod reason;
+mod socket;
+mod wire;
+
+pub mod commit;
+pub mod decode;
+pub mod guard;
+pub mod netns;
+pub mod read;
+
+pub use commit::{CommitError, Refusal, Socket};
+pub use guard::{Guard, HostForbidden};
+pub use place::Place;
+pub use read::{Generation, Reader, Scope, Snapshot};
+pub use socket::KernelError;

@@ -1,0 +1,158 @@
+//! Sends a transaction and tells for each mistake of it which step it was, and what in that step.
+
+use std::ops::Deref;
+
+use doorward::ruleset::Transaction;
+use rustix::io::Errno;
+
+use crate::encode::{Batch, StepTooLong, batch};
+use crate::guard::Guard;
+use crate::message::Answer;
+use crate::place::{Place, locate};
+use crate::read::{Generation, Reader};
+use crate::reason;
+use crate::socket::KernelError;
+
+/// A socket that may change the ruleset of the namespace in which it was opened.
+///
+/// Closing it after a commit waits some milliseconds for the kernel: say what is to be said first.
+pub struct Socket {
+    reader: Reader,
+}
+
+/// Why a transaction did not take effect. Nothing of it did.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Somebody else changed the ruleset since the generation that was named.
+    #[error("somebody else changed the firewall meanwhile")]
+    Raced,
+    /// The kernel found mistakes, in the order of the steps.
+    #[error("the kernel refused this: {}", .0.first().map_or("no reason given", |one| one.reason.as_str()))]
+    Refused(Vec<Refusal>),
+    /// It does not fit into the send buffer, which only root of the host may enlarge.
+    #[error(
+        "the transaction has {bytes} bytes and only {room} fit: inside a user namespace SO_SNDBUFFORCE is \
+         not permitted (root of the host may, or raise net.core.wmem_max)"
+    )]
+    NoRoom {
+        /// Its size.
+        bytes: usize,
+        /// What fits.
+        room: usize,
+    },
+    /// A step has a part that is longer than netlink can say.
+    #[error("step {step} has a part that is longer than netlink can say")]
+    TooLong {
+        /// Index of the step.
+        step: usize,
+    },
+    /// The kernel did not say how it went.
+    #[error("the kernel did not answer: read the firewall again to see what it holds")]
+    NoAnswer,
+    /// The socket failed.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+/// One mistake.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// Index of the step; none if it is the whole transaction.
+    pub step: Option<usize>,
+    /// What in the step, where the kernel says so.
+    pub place: Option<Place>,
+    /// The kernel's number.
+    pub errno: Errno,
+    /// The kernel's own words, if it has any.
+    pub text: Option<String>,
+    /// The same for people: lower case, one line.
+    pub reason: String,
+    /// The kernel module that may be missing.
+    pub module: Option<String>,
+}
+
+impl Deref for Socket {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+impl Socket {
+    /// Opens a socket where the guard looked.
+    pub fn open(guard: Guard) -> Result<Socket, KernelError> {
+        if !guard.holds() {
+            return Err(KernelError::Moved);
+        }
+        Ok(Socket { reader: Reader::open()? })
+    }
+
+    /// Sends a transaction: all of it takes effect, or nothing. With a generation it is refused as
+    /// [`CommitError::Raced`] when the ruleset has moved on since.
+    pub fn commit(
+        &self,
+        transaction: &Transaction,
+        generation: Option<Generation>,
+    ) -> Result<(), CommitError> {
+        let batch = batch(transaction, generation.map(|g| g.0))
+            .map_err(|StepTooLong(step)| CommitError::TooLong { step })?;
+        if batch.messages.is_empty() {
+            return Ok(());
+        }
+        self.channel.make_room(batch.bytes.len());
+        match self.channel.send(&batch.bytes) {
+            Ok(()) => {}
+            Err(Errno::MSGSIZE) => {
+                return Err(CommitError::NoRoom { bytes: batch.bytes.len(), room: self.channel.room() });
+            }
+            Err(errno) => {
+                return Err(KernelError::Io { what: crate::read::RULES, errno }.into());
+            }
+        }
+        self.outcome(&batch, transaction)
+    }
+
+    fn outcome(&self, batch: &Batch, transaction: &Transaction) -> Result<(), CommitError> {
+        let mut refusals = Vec::new();
+        let mut acknowledged = false;
+        let mut raced = false;
+        let lost = self.channel.answers(|message| {
+            let Some(answer) = message.answer() else {
+                return;
+            };
+            if answer.errno == 0 {
+                acknowledged = true;
+            } else if message.seq == 0 && Errno::from_raw_os_error(answer.errno) == STALE {
+                raced = true;
+            } else {
+                refusals.push(refusal(batch, transaction, message.seq, answer));
+            }
+        })?;
+        if raced {
+            return Err(CommitError::Raced);
+        }
+        if !refusals.is_empty() {
+            refusals.sort_by_key(|one| one.step);
+            return Err(CommitError::Refused(refusals));
+        }
+        if acknowledged && !lost {
+            return Ok(());
+        }
+        Err(CommitError::NoAnswer)
+    }
+}
+
+/// `ERESTART`: another generation than the one that was named.
+const STALE: Errno = Errno::from_raw_os_error(85);
+
+fn refusal(batch: &Batch, transaction: &Transaction, seq: u32, answer: Answer) -> Refusal {
+    let errno = Errno::from_raw_os_error(answer.errno);
+    let sent = (seq as usize).checked_sub(1).and_then(|index| batch.messages.get(index));
+    let place = sent
+        .zip(answer.offset)
+        .and_then(|(sent, offset)| locate(&batch.bytes[sent.at..], offset, sent.first));
+    let step = sent.map(|sent| sent.step);
+    let (reason, module) = reason::of(transaction, step, place.as_ref(), errno, answer.text.as_deref());
+    Refusal { step, place, errno, text: answer.text, reason, module }
+}

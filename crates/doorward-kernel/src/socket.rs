@@ -1,0 +1,215 @@
+//! A netlink socket: requests, dumps, answers; knows the protocol's manners, not what is talked about.
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
+use netlink_sys::Socket;
+use rustix::io::Errno;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{RecvFlags, SendFlags, recv, sendto, sockopt};
+
+use crate::message::{Message, Messages, flag};
+use crate::wire::Writer;
+
+/// Larger than any reply of a dump (32 KiB) and any answer.
+const REPLY: usize = 1 << 16;
+/// Room for the answers of a transaction in which everything is wrong. A bound, not a use of memory.
+const ANSWERS: usize = 1 << 25;
+
+/// Why the kernel could not be asked.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum KernelError {
+    /// No socket of this kind.
+    #[error("the kernel offers no {what}: {errno}")]
+    Open {
+        /// What the socket is for.
+        what: &'static str,
+        /// Why not.
+        errno: Errno,
+    },
+    /// The thread is in another namespace than the one that was allowed.
+    #[error("this thread is not in the network namespace that was looked at")]
+    Moved,
+    /// Sending or receiving failed.
+    #[error("talking to the kernel about {what} failed: {errno}")]
+    Io {
+        /// What about.
+        what: &'static str,
+        /// Why.
+        errno: Errno,
+    },
+    /// The kernel said no.
+    #[error("the kernel refused {what}: {}{errno}", text.as_ref().map(|t| format!("{t}: ")).unwrap_or_default())]
+    Refused {
+        /// What.
+        what: &'static str,
+        /// Why.
+        errno: Errno,
+        /// The kernel's own words.
+        text: Option<String>,
+    },
+    /// Others changed it again and again while it was read.
+    #[error("{what} kept changing while they were read")]
+    Unsettled {
+        /// What.
+        what: &'static str,
+    },
+}
+
+/// A socket of one netlink protocol.
+pub(crate) struct Channel {
+    socket: Socket,
+    what: &'static str,
+    seq: Cell<u32>,
+}
+
+/// What a dump gave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Dumped {
+    /// All of it.
+    Whole,
+    /// It changed under the reader, who must begin anew.
+    Torn,
+    /// The reader had enough. The socket cannot be used any more.
+    Left,
+}
+
+impl Channel {
+    pub(crate) fn open(protocol: isize, what: &'static str) -> Result<Channel, KernelError> {
+        let refused = |error: std::io::Error| KernelError::Open {
+            what,
+            errno: Errno::from_io_error(&error).unwrap_or(Errno::INVAL),
+        };
+        let mut socket = Socket::new(protocol).map_err(refused)?;
+        socket.bind_auto().map_err(refused)?;
+        // Better messages; a kernel without them still answers.
+        let _ = socket.set_ext_ack(true);
+        let _ = socket.set_cap_ack(true);
+        if sockopt::set_socket_recv_buffer_size_force(&socket, ANSWERS).is_err() {
+            let _ = sockopt::set_socket_recv_buffer_size(&socket, ANSWERS);
+        }
+        Ok(Channel { socket, what, seq: Cell::new(1) })
+    }
+
+    /// Makes room for one message of this size, as far as this user may.
+    pub(crate) fn make_room(&self, bytes: usize) {
+        let wanted = bytes.saturating_add(4096);
+        if sockopt::set_socket_send_buffer_size_force(&self.socket, wanted).is_err() {
+            let _ = sockopt::set_socket_send_buffer_size(&self.socket, wanted);
+        }
+    }
+
+    /// The largest message that fits now.
+    pub(crate) fn room(&self) -> usize {
+        sockopt::socket_send_buffer_size(&self.socket).map_or(0, |size| size.saturating_sub(32))
+    }
+
+    pub(crate) fn send(&self, bytes: &[u8]) -> Result<(), Errno> {
+        let kernel = SocketAddrNetlink::new(0, 0);
+        let sent = rustix::io::retry_on_intr(|| sendto(&self.socket, bytes, SendFlags::empty(), &kernel))?;
+        if sent == bytes.len() { Ok(()) } else { Err(Errno::MSGSIZE) }
+    }
+
+    /// Reads all answers that are there, which are all: the kernel queues them before sending returns.
+    /// Says whether some were lost.
+    pub(crate) fn answers(&self, mut each: impl FnMut(&Message)) -> Result<bool, KernelError> {
+        let mut buffer = vec![0; REPLY];
+        let mut lost = false;
+        loop {
+            let read = rustix::io::retry_on_intr(|| recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT));
+            match read {
+                Ok((len, _)) => Messages::new(&buffer[..len]).for_each(|message| each(&message)),
+                Err(Errno::AGAIN) => return Ok(lost),
+                Err(Errno::NOBUFS) => lost = true,
+                Err(errno) => return Err(self.io(errno)),
+            }
+        }
+    }
+
+    /// Asks for a list; torn or not is for the caller to see.
+    pub(crate) fn dump(
+        &self,
+        kind: u16,
+        body: impl Fn(&mut Writer),
+        mut each: impl FnMut(&Message) -> ControlFlow<()>,
+    ) -> Result<Dumped, KernelError> {
+        let seq = self.ask(kind, flag::DUMP, body)?;
+        let mut buffer = vec![0; REPLY];
+        let mut torn = false;
+        loop {
+            let read = rustix::io::retry_on_intr(|| recv(&self.socket, &mut buffer[..], RecvFlags::empty()));
+            let len = match read {
+                Ok((len, _)) => len,
+                Err(Errno::NOBUFS) => {
+                    torn = true;
+                    continue;
+                }
+                Err(errno) => return Err(self.io(errno)),
+            };
+            for message in Messages::new(&buffer[..len]) {
+                if message.seq != seq {
+                    continue;
+                }
+                torn |= message.flags & flag::DUMP_INTR != 0;
+                if let Some(answer) = message.answer() {
+                    return match answer.errno {
+                        0 if torn => Ok(Dumped::Torn),
+                        0 if message.is_done() => Ok(Dumped::Whole),
+                        0 => continue,
+                        errno => Err(self.refused(errno, answer.text)),
+                    };
+                }
+                if each(&message).is_break() {
+                    return Ok(Dumped::Left);
+                }
+            }
+        }
+    }
+
+    /// Asks for one thing, or for one change, and waits for the answer.
+    pub(crate) fn request(
+        &self,
+        kind: u16,
+        flags: u16,
+        body: impl FnOnce(&mut Writer),
+        mut each: impl FnMut(&Message),
+    ) -> Result<(), KernelError> {
+        let seq = self.ask(kind, flags | flag::ACK, body)?;
+        let mut buffer = vec![0; REPLY];
+        loop {
+            let (len, _) =
+                rustix::io::retry_on_intr(|| recv(&self.socket, &mut buffer[..], RecvFlags::empty()))
+                    .map_err(|errno| self.io(errno))?;
+            for message in Messages::new(&buffer[..len]) {
+                if message.seq != seq {
+                    continue;
+                }
+                match message.answer() {
+                    None => each(&message),
+                    Some(answer) if answer.errno == 0 => return Ok(()),
+                    Some(answer) => return Err(self.refused(answer.errno, answer.text)),
+                }
+            }
+        }
+    }
+
+    fn ask(&self, kind: u16, flags: u16, body: impl FnOnce(&mut Writer)) -> Result<u32, KernelError> {
+        let seq = self.seq.get();
+        self.seq.set(seq.wrapping_add(1));
+        let mut w = Writer::default();
+        let open = w.begin(kind, flag::REQUEST | flags, seq);
+        body(&mut w);
+        w.end(open);
+        let bytes = w.finish().map_err(|_| self.io(Errno::MSGSIZE))?;
+        self.send(&bytes).map_err(|errno| self.io(errno))?;
+        Ok(seq)
+    }
+
+    fn io(&self, errno: Errno) -> KernelError {
+        KernelError::Io { what: self.what, errno }
+    }
+
+    fn refused(&self, errno: i32, text: Option<String>) -> KernelError {
+        KernelError::Refused { what: self.what, errno: Errno::from_raw_os_error(errno), text }
+    }
+}
