@@ -1,9 +1,12 @@
 //! What is said about a policy: a place, a reason, a way out; renders to text and never prints.
 
 mod render;
+mod suggest;
 
 use std::fmt;
 use std::sync::Arc;
+
+pub use suggest::suggest;
 
 /// A file of a policy, by its number in [`Sources`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -109,6 +109,9 @@ impl Way {
 }
 
 impl Verdict {
+    /// All, in the order in which they are listed.
+    pub const ALL: [Verdict; 3] = [Verdict::Allow, Verdict::Block, Verdict::Reject];
+
     /// The word.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -193,6 +196,19 @@ pub enum PortProtos {
     TcpUdp,
     /// `/sctp`
     Sctp,
+}
+
+impl PortProtos {
+    /// The word behind the slash.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            PortProtos::Tcp => "tcp",
+            PortProtos::Udp => "udp",
+            PortProtos::TcpUdp => "tcp+udp",
+            PortProtos::Sctp => "sctp",
+        }
+    }
 }
 
 /// Clauses that narrow; each at most once.
