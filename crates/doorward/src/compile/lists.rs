@@ -119,14 +119,14 @@ pub(super) fn split(prefix: Prefix, to: u8) -> impl Iterator<Item = Prefix> {
 ///
 /// Each lookup is paid by every packet that matches nothing; a written-out prefix costs memory, loading time
 /// and a reader's patience. So up to [`LOOKUPS`] lengths stay as they are, and more are joined within a budget
-/// of twice the elements and 256.
+/// of twice the elements and 64.
 pub(super) fn rounding(counts: &BTreeMap<u8, usize>) -> BTreeMap<u8, u8> {
     if counts.len() <= LOOKUPS {
         return BTreeMap::new();
     }
     let lengths: Vec<(u8, usize)> = counts.iter().map(|(length, count)| (*length, *count)).collect();
     let total: usize = counts.values().sum();
-    let budget = total.saturating_mul(2).saturating_add(256);
+    let budget = total.saturating_mul(2).saturating_add(64);
     // best[i][k]: fewest elements for the first i lengths with k of them kept, the last one among these.
     let size = lengths.len();
     let cost = |from: usize, to: usize| -> usize {
@@ -174,7 +174,7 @@ mod tests {
         let kept: std::collections::BTreeSet<u8> = to.values().copied().collect();
         assert!(kept.len() <= 6, "{kept:?}");
         let total: usize = counts.iter().map(|(length, count)| count << (to[length] - length)).sum();
-        assert!(total <= 2 * 12 * 416 + 256);
+        assert!(total <= 2 * 12 * 416 + 64);
         assert!(to.iter().all(|(from, to)| from <= to));
     }
 
