@@ -1,8 +1,9 @@
-//! The project's own chores: `cargo xtask tidy` checks the house style.
+//! The project's own chores: `cargo xtask tidy` checks the house style, `cargo xtask bench` measures.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to its developer")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod bench;
 mod lex;
 mod path;
 mod tidy;
@@ -11,12 +12,19 @@ mod tree;
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask tidy    check the house style";
+const USAGE: &str = "\
+usage: cargo xtask tidy          check the house style
+       cargo xtask bench         measure beside peers, in namespaces of its own
+       cargo xtask generate N    print a policy of N sentences that allow and N that block";
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    match std::env::args().nth(1).as_deref() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.first().map(String::as_str) {
         Some("tidy") => tidy::run(&root),
+        Some("bench") => bench::run(&root, &args[1..]),
+        Some("generate") => bench::generate(&args[1..]),
+        Some("cost") => bench::cost(&args[1..]),
         Some("help") => {
             println!("{USAGE}");
             ExitCode::SUCCESS
