@@ -20,6 +20,10 @@ use crate::ruleset::{Expr, KeyPart, MetaKey, PayloadBase};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
+/// Timeouts are whole ticks of the kernel; this is a multiple of them at 100, 250, 300 and 1000 Hz, in
+/// milliseconds.
+const TICK: u64 = 20;
+
 /// The chains of one limited sentence in one family.
 pub(super) struct Gate {
     /// For the first packet: TCP asks, the others pay.
@@ -144,7 +148,8 @@ impl Sets {
         }
         let name = |what: &str| format!("{what}_{id}_{}", key.suffix());
         let parts = [key.part()];
-        let token = (u64::from(limit.seconds) * 1000).div_ceil(u64::from(limit.rate.max(1))).max(1);
+        let token = (u64::from(limit.seconds) * 1000).div_ceil(u64::from(limit.rate.max(1)));
+        let token = token.div_ceil(TICK) * TICK;
         let full = token.saturating_mul(u64::from(limit.burst.max(1)));
         let spent = name("spent");
         builder.dynamic(&spent, &parts, None);
