@@ -1,0 +1,37 @@
+//! Real clients against real servers, with a firewall in the server's network namespace.
+#![allow(clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a test talks and fails so")]
+
+mod bench;
+mod clients;
+mod doors;
+mod firewall;
+mod processes;
+mod servers;
+#[path = "../../../../tests/support/skip.rs"]
+mod skip;
+
+use doors::{Door, Row, hold, table, world};
+
+#[test]
+fn the_classic_script_agrees_over_ipv4_and_forgets_ipv6() {
+    if left_out() {
+        return;
+    }
+    let bench = world();
+    hold(&bench, "no firewall", &table(), all_open);
+    firewall::classic_script(bench.host("server"));
+    hold(&bench, "the classic script", &table(), |row, family| match family {
+        0 => row.script.or(row.policy[0]),
+        _ => all_open(row, family),
+    });
+}
+
+/// Without a firewall every door is open: what is shut afterwards, the firewall has shut.
+fn all_open(row: &Row, family: usize) -> Option<Door> {
+    row.policy[family].map(|_| Door::Open)
+}
+
+/// Only `./test --quick` leaves these out, and says so; anybody else who is not root sees a failure.
+fn left_out() -> bool {
+    std::env::var_os("DOORWARD_QUICK").is_some() && skip::without_root()
+}
