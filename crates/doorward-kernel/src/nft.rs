@@ -76,7 +76,7 @@ numbers! {
     payload {
         DREG = 1, BASE = 2, OFFSET = 3, LEN = 4, SREG = 5, CSUM_TYPE = 6, CSUM_OFFSET = 7, CSUM_FLAGS = 8
     }
-    exthdr { DREG = 1, TYPE = 2, OFFSET = 3, LEN = 4, FLAGS = 5, OP = 6 }
+    exthdr { DREG = 1, TYPE = 2, OFFSET = 3, LEN = 4, FLAGS = 5, OP = 6, SREG = 7 }
     meta { DREG = 1, KEY = 2, SREG = 3 }
     rt { DREG = 1, KEY = 2 }
     ct { DREG = 1, KEY = 2, DIRECTION = 3, SREG = 4 }
@@ -103,6 +103,8 @@ pub(crate) const DATA_VERDICT: u32 = 0xffff_ff00;
 pub(crate) const CHAIN_BINDING: u32 = 4;
 /// How the kernel names such chains.
 pub(crate) const BOUND_CHAIN: &str = "__chain";
+/// `NFT_QUOTA_F_DEPLETED`.
+pub(crate) const QUOTA_DEPLETED: u32 = 2;
 /// `NFT_DYNSET_F_INV`.
 pub(crate) const DYNSET_INV: u32 = 1;
 /// `NFT_DYNSET_F_EXPR`: the list of expressions is given.

@@ -6,7 +6,7 @@ use doorward::ruleset::{
 };
 
 use crate::nft;
-use crate::wire::{Attrs, Fields, text};
+use crate::wire::{Attrs, Fields, Writer, text};
 
 /// Expressions stand in expressions twice at most in the kernel; more would only serve to exhaust the stack.
 const DEPTH: u8 = 4;
@@ -28,7 +28,21 @@ fn list(bytes: &[u8], depth: u8) -> Vec<Expr> {
 fn read(bytes: &[u8], depth: u8) -> Expr {
     let name = text(Attrs::find(bytes, nft::expr::NAME).unwrap_or_default());
     let data = Attrs::find(bytes, nft::expr::DATA).unwrap_or_default();
-    typed(&name, data, depth).unwrap_or_else(|| Expr::Unknown { name, data: data.to_vec() })
+    typed(&name, data, depth).unwrap_or_else(|| Expr::Unknown { data: acceptable(&name, data), name })
+}
+
+/// The data as it was read, but for what the kernel dumps and does not take back: an `exthdr` that writes
+/// has flags, always 0.
+fn acceptable(name: &str, data: &[u8]) -> Vec<u8> {
+    let writes = name == "exthdr" && Attrs::find(data, nft::exthdr::SREG).is_some();
+    if !writes || Attrs::find(data, nft::exthdr::FLAGS) != Some(&[0; 4]) {
+        return data.to_vec();
+    }
+    let mut w = Writer::default();
+    for (kind, payload) in Attrs::new(data).filter(|(kind, _)| *kind != nft::exthdr::FLAGS) {
+        w.put(kind, payload);
+    }
+    w.finish().unwrap_or_else(|_| data.to_vec())
 }
 
 fn typed(name: &str, data: &[u8], depth: u8) -> Option<Expr> {
@@ -299,14 +313,7 @@ fn state(name: &str, f: &mut Fields) -> Option<Expr> {
                 bytes: f.opt_be64(nft::counter::BYTES)?.unwrap_or(0),
             }
         }
-        "quota" => {
-            f.take(nft::quota::PAD);
-            Expr::Quota {
-                bytes: f.be64(nft::quota::BYTES)?,
-                consumed: f.opt_be64(nft::quota::CONSUMED)?.unwrap_or(0),
-                flags: f.opt_be32(nft::quota::FLAGS)?.unwrap_or(0),
-            }
-        }
+        "quota" => quota(f)?,
         "connlimit" => Expr::Connlimit {
             count: f.be32(nft::connlimit::COUNT)?,
             flags: f.opt_be32(nft::connlimit::FLAGS)?.unwrap_or(0),
@@ -318,6 +325,17 @@ fn state(name: &str, f: &mut Fields) -> Option<Expr> {
                 set: f.opt_be32(nft::last::SET)?.unwrap_or(0),
             }
         }
+    })
+}
+
+/// A quota, in a rule or as an object. That it is used up follows from the numbers; the kernel dumps a flag for
+/// it and does not take it back.
+pub(super) fn quota(f: &mut Fields) -> Option<Expr> {
+    f.take(nft::quota::PAD);
+    Some(Expr::Quota {
+        bytes: f.be64(nft::quota::BYTES)?,
+        consumed: f.opt_be64(nft::quota::CONSUMED)?.unwrap_or(0),
+        flags: f.opt_be32(nft::quota::FLAGS)?.unwrap_or(0) & !nft::QUOTA_DEPLETED,
     })
 }
 

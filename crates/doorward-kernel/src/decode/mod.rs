@@ -7,6 +7,7 @@ use doorward::ruleset::{
     Base, Chain, ChainKind, Elements, Hook, Object, ObjectKind, Policy, Rule, Set, Table, TableFamily, Udata,
 };
 
+use crate::encode::expr_data;
 use crate::message::{Message, Messages, NFGEN, nft_message};
 use crate::nft::{self, msg};
 use crate::wire::{Attrs, Fields, array, text};
@@ -262,6 +263,10 @@ fn object_kind(number: u32, data: &[u8]) -> Option<ObjectKind> {
             l3proto: f.be16(nft::ct_helper::L3PROTO)?,
             l4proto: f.u8(nft::ct_helper::L4PROTO)?,
         },
+        2 => {
+            let quota = expr::quota(&mut f)?;
+            ObjectKind::Other { number, data: expr_data(&quota)? }
+        }
         4 => ObjectKind::Limit(expr::limit(&mut f)?),
         _ => return None,
     };

@@ -18,6 +18,13 @@ pub(crate) fn write_expr(w: &mut Writer, expr: &Expr) {
     }
 }
 
+/// The bytes of an expression's data.
+pub(crate) fn expr_data(expr: &Expr) -> Option<Vec<u8>> {
+    let mut w = Writer::default();
+    write_body(&mut w, expr);
+    w.finish().ok()
+}
+
 /// One expression under one kind, several as a list under the other.
 pub(super) fn write_exprs(w: &mut Writer, one: u16, list: u16, exprs: &[Expr]) {
     match exprs {

@@ -13,7 +13,7 @@ use crate::message::{batch_begin, batch_end, begin_nft, flag};
 use crate::nft::{self, msg};
 use crate::wire::{Open, Writer};
 
-pub(crate) use expr::{name_of, write_expr, write_limit};
+pub(crate) use expr::{expr_data, name_of, write_expr, write_limit};
 
 /// A list of elements must stay under the 16 bits of its length.
 const LIST_BYTES: usize = 65_000;
