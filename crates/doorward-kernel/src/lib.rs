@@ -10,7 +10,9 @@ mod wire;
 
 pub mod commit;
 pub mod decode;
+pub mod diag;
 pub mod guard;
+pub mod link;
 pub mod netns;
 pub mod read;
 

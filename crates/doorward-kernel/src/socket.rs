@@ -16,6 +16,9 @@ const REPLY: usize = 1 << 16;
 /// Room for the answers of a transaction in which everything is wrong. A bound, not a use of memory.
 const ANSWERS: usize = 1 << 25;
 
+/// A dump that others keep changing is given up.
+const DUMPS: u32 = 20;
+
 /// Why the kernel could not be asked.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum KernelError {
@@ -164,6 +167,26 @@ impl Channel {
                 }
             }
         }
+    }
+
+    /// Asks for a list until it is whole.
+    pub(crate) fn list<T>(
+        &self,
+        kind: u16,
+        body: impl Fn(&mut Writer),
+        each: impl Fn(&Message) -> Option<T>,
+    ) -> Result<Vec<T>, KernelError> {
+        for _ in 0..DUMPS {
+            let mut list = Vec::new();
+            let dumped = self.dump(kind, &body, |message| {
+                list.extend(each(message));
+                ControlFlow::Continue(())
+            })?;
+            if dumped == Dumped::Whole {
+                return Ok(list);
+            }
+        }
+        Err(KernelError::Unsettled { what: self.what })
     }
 
     /// Asks for one thing, or for one change, and waits for the answer.

@@ -74,6 +74,11 @@ impl Writer {
         self.put(kind, &value.to_be_bytes());
     }
 
+    /// In the order of this machine, as rtnetlink wants it.
+    pub(crate) fn ne32(&mut self, kind: u16, value: u32) {
+        self.put(kind, &value.to_ne_bytes());
+    }
+
     /// A string with its final zero.
     pub(crate) fn str(&mut self, kind: u16, text: &str) {
         let mut bytes = Vec::with_capacity(text.len() + 1);

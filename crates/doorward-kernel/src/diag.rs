@@ -1,0 +1,160 @@
+//! Sockets of this network namespace as the kernel lists them (`inet_diag`); knows no process names.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::message::Message;
+use crate::socket::{Channel, KernelError};
+use crate::wire::{Attrs, Writer, array};
+
+/// `NETLINK_SOCK_DIAG`.
+const SOCK_DIAG: isize = 4;
+/// `SOCK_DIAG_BY_FAMILY`.
+const BY_FAMILY: u16 = 20;
+/// `INET_DIAG_SKV6ONLY`.
+const V6ONLY: u16 = 11;
+const ESTABLISHED: u32 = 1;
+const CLOSE: u32 = 7;
+const LISTEN: u32 = 10;
+/// Length of `struct inet_diag_msg`.
+const ANSWER: usize = 72;
+
+/// A transport protocol that has sockets.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Transport {
+    /// `IPPROTO_*`.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Transport::Tcp => 6,
+            Transport::Udp => 17,
+        }
+    }
+}
+
+/// A socket that waits for anybody.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Listener {
+    /// Its protocol.
+    pub transport: Transport,
+    /// Where it waits; an unspecified address is any of the family.
+    pub local: SocketAddr,
+    /// An IPv6 socket on any address that takes IPv4 as well.
+    pub both_families: bool,
+    /// Number of the interface to which it is bound; 0 for any.
+    pub interface: u32,
+    /// Who owns it.
+    pub uid: u32,
+    /// Its inode, as in `/proc/PID/fd`.
+    pub inode: u32,
+}
+
+/// An established TCP connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Connection {
+    /// This end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// Who owns it.
+    pub uid: u32,
+    /// Its inode, as in `/proc/PID/fd`.
+    pub inode: u32,
+}
+
+/// A socket for asking about sockets of the namespace in which it was opened.
+pub struct Diag {
+    channel: Channel,
+}
+
+impl Diag {
+    /// Opens a socket in the namespace of this thread.
+    pub fn open() -> Result<Diag, KernelError> {
+        Ok(Diag { channel: Channel::open(SOCK_DIAG, "sockets")? })
+    }
+
+    /// TCP sockets that listen, UDP sockets without a peer.
+    pub fn listeners(&self) -> Result<Vec<Listener>, KernelError> {
+        let mut all = Vec::new();
+        for (transport, state) in [(Transport::Tcp, LISTEN), (Transport::Udp, CLOSE)] {
+            let answers = self.ask(transport, state)?;
+            // A UDP socket that was never bound has no port.
+            all.extend(answers.into_iter().filter(|one| one.local.port() != 0).map(|one| Listener {
+                transport,
+                local: one.local,
+                both_families: one.local.is_ipv6() && one.local.ip().is_unspecified() && !one.v6only,
+                interface: one.interface,
+                uid: one.uid,
+                inode: one.inode,
+            }));
+        }
+        Ok(all)
+    }
+
+    /// Established TCP connections; IPv4 in an IPv6 socket is told as IPv4.
+    pub fn connections(&self) -> Result<Vec<Connection>, KernelError> {
+        let plain = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        let answers = self.ask(Transport::Tcp, ESTABLISHED)?;
+        let connection = |one: Answer| Connection {
+            local: plain(one.local),
+            remote: plain(one.remote),
+            uid: one.uid,
+            inode: one.inode,
+        };
+        Ok(answers.into_iter().map(connection).collect())
+    }
+
+    fn ask(&self, transport: Transport, state: u32) -> Result<Vec<Answer>, KernelError> {
+        let mut all = Vec::new();
+        for family in [2, 10] {
+            let request = |w: &mut Writer| {
+                w.raw(&[family, transport.number(), 0, 0]);
+                w.raw(&(1u32 << state).to_ne_bytes());
+                w.raw(&[0; 48]);
+            };
+            match self.channel.list(BY_FAMILY, request, read_answer) {
+                Ok(list) => all.extend(list),
+                // A kernel without IPv6, or without the diagnosis module of this protocol.
+                Err(KernelError::Refused { errno, .. }) if errno == rustix::io::Errno::NOENT => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+}
+
+struct Answer {
+    local: SocketAddr,
+    remote: SocketAddr,
+    interface: u32,
+    uid: u32,
+    inode: u32,
+    v6only: bool,
+}
+
+/// Reads `struct inet_diag_msg`.
+fn read_answer(message: &Message) -> Option<Answer> {
+    (message.kind == BY_FAMILY).then_some(())?;
+    let body = message.body;
+    let number = |at: usize| Some(u32::from_ne_bytes(array(body, at)?));
+    let port = |at: usize| Some(u16::from_be_bytes(array(body, at)?));
+    let addr = |at: usize| match body.first()? {
+        2 => Some(IpAddr::from(array::<4>(body, at)?)),
+        10 => Some(IpAddr::from(array::<16>(body, at)?)),
+        _ => None,
+    };
+    Some(Answer {
+        local: SocketAddr::new(addr(8)?, port(4)?),
+        remote: SocketAddr::new(addr(24)?, port(6)?),
+        interface: number(40)?,
+        uid: number(64)?,
+        inode: number(68)?,
+        v6only: Attrs::find(body.get(ANSWER..)?, V6ONLY).is_some_and(|value| value.first() == Some(&1)),
+    })
+}
