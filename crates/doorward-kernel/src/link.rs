@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
 
 use crate::message::{Message, flag};
 use crate::netns::NetNs;
@@ -14,8 +15,10 @@ const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
 const GETLINK: u16 = 18;
 const NEWADDR: u16 = 20;
+const DELADDR: u16 = 21;
 const GETADDR: u16 = 22;
 const NEWROUTE: u16 = 24;
+const DELROUTE: u16 = 25;
 const NEWNEIGH: u16 = 28;
 
 /// `IFF_UP`.
@@ -25,6 +28,7 @@ mod ifla {
     pub(super) const ADDRESS: u16 = 1;
     pub(super) const IFNAME: u16 = 3;
     pub(super) const MTU: u16 = 4;
+    pub(super) const QDISC: u16 = 6;
     pub(super) const MASTER: u16 = 10;
     pub(super) const LINKINFO: u16 = 18;
     pub(super) const NET_NS_FD: u16 = 28;
@@ -162,6 +166,28 @@ impl Links {
         self.change(NEWLINK, 0, |w| ifinfo(w, index, UP, UP))
     }
 
+    /// Waits until an interface carries packets: a pair drops them until the kernel has heard, some time after
+    /// both ends were switched on, that they are. Says whether it does.
+    pub fn wait_until_ready(&self, index: u32, patience: Duration) -> Result<bool, KernelError> {
+        let begin = Instant::now();
+        loop {
+            let mut ready = false;
+            self.channel.request(
+                GETLINK,
+                0,
+                |w| ifinfo(w, index, 0, 0),
+                |message| {
+                    let attrs = message.body.get(16..).unwrap_or_default();
+                    ready = Attrs::find(attrs, ifla::QDISC).is_some_and(|name| text(name) != "noop");
+                },
+            )?;
+            if ready || begin.elapsed() > patience {
+                return Ok(ready);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Switches an interface off.
     pub fn set_down(&self, index: u32) -> Result<(), KernelError> {
         self.change(NEWLINK, 0, |w| ifinfo(w, index, 0, UP))
@@ -196,18 +222,44 @@ impl Links {
         })
     }
 
+    /// Takes an address from an interface.
+    pub fn remove_address(&self, index: u32, addr: IpAddr, prefix_len: u8) -> Result<(), KernelError> {
+        const LOCAL: u16 = 2;
+        self.change(DELADDR, 0, |w| {
+            w.raw(&[family(addr), prefix_len, 0, 0]);
+            w.raw(&index.to_ne_bytes());
+            w.put(LOCAL, &octets(addr));
+        })
+    }
+
     /// Adds a route to the main table.
     pub fn add_route(&self, route: Route) -> Result<(), KernelError> {
+        self.route(NEWROUTE, flag::CREATE | flag::EXCL, route)
+    }
+
+    /// Puts a route in the place of the one to the same prefix, if there is one.
+    pub fn set_route(&self, route: Route) -> Result<(), KernelError> {
+        self.route(NEWROUTE, flag::CREATE | flag::REPLACE, route)
+    }
+
+    /// Forgets a route.
+    pub fn remove_route(&self, route: Route) -> Result<(), KernelError> {
+        self.route(DELROUTE, 0, route)
+    }
+
+    fn route(&self, kind: u16, flags: u16, route: Route) -> Result<(), KernelError> {
         const DST: u16 = 1;
         const OIF: u16 = 4;
         const GATEWAY: u16 = 5;
         const MAIN: u8 = 254;
         const STATIC: u8 = 4;
         const UNICAST: u8 = 1;
+        /// The router is on the link, also where no address of the interface says so.
+        const ONLINK: u32 = 4;
         let scope = if route.via.is_some() { 0 } else { 253 };
-        self.change(NEWROUTE, flag::CREATE | flag::EXCL, |w| {
+        self.change(kind, flags, |w| {
             w.raw(&[family(route.to), route.prefix_len, 0, 0, MAIN, STATIC, scope, UNICAST]);
-            w.raw(&[0; 4]);
+            w.raw(&if route.via.is_some() { ONLINK } else { 0 }.to_ne_bytes());
             if route.prefix_len > 0 {
                 w.put(DST, &octets(route.to));
             }

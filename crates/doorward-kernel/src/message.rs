@@ -8,6 +8,7 @@ pub(crate) mod flag {
     pub(crate) const ACK: u16 = 0x4;
     pub(crate) const DUMP_INTR: u16 = 0x10;
     pub(crate) const DUMP: u16 = 0x300;
+    pub(crate) const REPLACE: u16 = 0x100;
     pub(crate) const EXCL: u16 = 0x200;
     pub(crate) const CREATE: u16 = 0x400;
     pub(crate) const APPEND: u16 = 0x800;

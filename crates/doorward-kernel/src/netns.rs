@@ -68,12 +68,17 @@ impl OwnNetNs {
 /// Makes this process root of a user namespace of its own, in which an ordinary user may make network
 /// namespaces. The process must have one thread only.
 pub fn become_root_of_own_user_namespace() -> io::Result<()> {
-    let uid = rustix::process::geteuid().as_raw();
-    let gid = rustix::process::getegid().as_raw();
+    become_user_of_own_user_namespace(0, 0)
+}
+
+/// The same under other numbers: what the process opens in network namespaces that it makes from now on
+/// belongs to this user and group there. Its capabilities last until it executes another program.
+pub fn become_user_of_own_user_namespace(uid: u32, gid: u32) -> io::Result<()> {
+    let (outer_user, outer_group) = (rustix::process::geteuid(), rustix::process::getegid());
     unshare(UnshareFlags::NEWUSER)?;
     fs::write("/proc/self/setgroups", "deny")?;
-    fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-    fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+    fs::write("/proc/self/uid_map", format!("{uid} {outer_user} 1"))?;
+    fs::write("/proc/self/gid_map", format!("{gid} {outer_group} 1"))
 }
 
 #[expect(
