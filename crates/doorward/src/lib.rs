@@ -1,6 +1,7 @@
 //! The pure core of doorward: from policy text to a ruleset. Opens no file, no socket and no clock.
 
 pub mod compile;
+pub mod emit;
 pub mod meaning;
 pub mod net;
 pub mod report;
