@@ -194,7 +194,7 @@ fn steps_that_failed(transaction: &Transaction, error: &doorward_kernel::CommitE
 #[test]
 fn the_kernel_takes_any_program_and_gives_it_back() {
     let (_own, socket) = fresh();
-    let mut runner = TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
     let policies = policy(prop::collection::vec(rule(), 0..25));
     runner
         .run(&policies, |policy| {

@@ -125,7 +125,7 @@ fn base_rules(builder: &mut Builder<'_>, judge: Judge) {
     // Established connections pass by the first rule. Echo requests are always judged (ruling 16), and a
     // handshake that a limit let begin is still to be charged.
     let mut fast = code::ct_state(state::ESTABLISHED);
-    if pending.is_some() || has_limits(builder) {
+    if pending.is_some() {
         fast.extend(code::mark_clear(PENDING));
     }
     fast.push(code::meta(MetaKey::L4proto, R0));
@@ -151,10 +151,6 @@ fn base_rules(builder: &mut Builder<'_>, judge: Judge) {
         families(builder, judge, Way::Published, &published);
     }
     families(builder, judge, judge.way, &main);
-}
-
-fn has_limits(builder: &Builder<'_>) -> bool {
-    builder.policy.rules.iter().any(|rule| rule.limit.is_some())
 }
 
 /// What is on `lo` stays on this host.

@@ -9,6 +9,9 @@
 //!   again, and in `spent` for the time in which one token comes back;
 //! - who owes pays the debt first, and is refused if the meter has not even that.
 //!
+//! Every bucket of a door is charged, and the connection passes if one had room; that one had is kept in a bit
+//! of the ct mark until all were asked.
+//!
 //! A full set counts as "under the limit" (language.md, ruling 4): the update does not match, the rule ends.
 
 use super::builder::Builder;
@@ -16,7 +19,7 @@ use super::code::{self, R0};
 use super::{PENDING, groups};
 use crate::net::{Family, Proto};
 use crate::resolve::model::{Limit, Rule};
-use crate::ruleset::{Expr, KeyPart, MetaKey, PayloadBase};
+use crate::ruleset::{CmpOp, Expr, KeyPart, MetaKey, PayloadBase};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
@@ -94,7 +97,7 @@ pub(super) fn gate(
 
     builder.rule(&ask, with_key(vec![code::lookup(&sets.spent, R0, false), code::ret()]));
     builder.rule(&ask, code::set_mark(!PENDING, PENDING));
-    let_in(builder, &ask, rule, Vec::new());
+    note(builder, &ask, rule, vec![code::counter(), code::goto(&builder.yes())]);
 
     match &sets.meter {
         Some((meter, debt)) => {
@@ -114,19 +117,35 @@ pub(super) fn gate(
             builder.rule(&gate.pay, with_key(vec![code::update(&sets.spent, R0, sets.token)]));
         }
     }
-    let paid =
-        [code::l4proto(Proto::TCP), code::set_mark(!PENDING, 0), vec![code::goto(&builder.yes())]].concat();
-    builder.rule(&gate.pay, paid);
-    let_in(builder, &gate.pay, rule, Vec::new());
+    // Paid: the mark says so, as the other limits on the same door are still to be charged.
+    builder.rule(&gate.pay, code::set_mark(!PENDING, 0));
+    builder.rule(&gate.pay, [code::l4proto(Proto::TCP), vec![code::ret()]].concat());
+    note(builder, &gate.pay, rule, vec![code::counter()]);
     gate
 }
 
-fn let_in(builder: &mut Builder<'_>, chain: &str, rule: &Rule, mut code: Vec<Expr>) {
+/// Logs if the sentence says so, then does this, under the sentence's name.
+fn note(builder: &mut Builder<'_>, chain: &str, rule: &Rule, code: Vec<Expr>) {
     if rule.log {
         builder.rule(chain, code::log(groups::log_prefix(rule)));
     }
-    code.extend([code::counter(), code::goto(&builder.yes())]);
     builder.commented(chain, code, &rule.origin.comment());
+}
+
+/// Marks packets other than TCP as not paid for, before the buckets of their doors are asked.
+pub(super) fn owe(builder: &mut Builder<'_>, chain: &str) {
+    builder.rule(chain, [not_tcp(), code::set_mark(!PENDING, PENDING)].concat());
+}
+
+/// Lets in what some bucket was charged for; the rest goes on without the mark.
+pub(super) fn settle(builder: &mut Builder<'_>, chain: &str) {
+    let yes = code::goto(&builder.yes());
+    builder.rule(chain, [not_tcp(), code::mark_clear(PENDING), vec![yes]].concat());
+    builder.rule(chain, [not_tcp(), code::set_mark(!PENDING, 0)].concat());
+}
+
+fn not_tcp() -> Vec<Expr> {
+    vec![code::meta(MetaKey::L4proto, R0), code::cmp(CmpOp::Neq, vec![Proto::TCP.0])]
 }
 
 struct Sets {

@@ -314,11 +314,23 @@ fn passive<'a>(builder: &mut Builder<'a>, stage: Stage) -> Vec<Said<'a>> {
 
 /// Each sentence with a limit, by itself: a connection passes if one of them has room.
 fn limited(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
-    for (index, limit, sentence) in limited_sentences(builder, stage) {
+    let sentences = limited_sentences(builder, stage);
+    let pays_at_once = sentences.iter().any(|(.., said)| !said.rule.traffic.iter().all(is_tcp));
+    if pays_at_once {
+        limits::owe(builder, chain);
+    }
+    for (index, limit, sentence) in sentences {
         let gate = limits::gate(builder, sentence.rule, limit, index, stage.place.family);
         let action = Action { stem: "limited", counted: false, code: vec![code::jump(&gate.first)] };
         groups::emit(builder, chain, stage.place, &[sentence], &action);
     }
+    if pays_at_once {
+        limits::settle(builder, chain);
+    }
+}
+
+fn is_tcp(traffic: &Traffic) -> bool {
+    matches!(traffic, Traffic::Ports(Proto::TCP, _) | Traffic::Protocol(Proto::TCP))
 }
 
 fn limited_sentences<'a>(builder: &mut Builder<'a>, stage: Stage) -> Vec<(usize, Limit, Said<'a>)> {
@@ -351,6 +363,8 @@ pub(super) fn pending(builder: &mut Builder<'_>, stage: Stage) -> Option<String>
         let action = Action { stem: "limited", counted: false, code: vec![code::jump(&gate.pay)] };
         groups::emit(builder, &chain, stage.place, &[sentence], &action);
     }
+    let paid = [code::mark_clear(super::PENDING), vec![code::goto(&builder.yes())]].concat();
+    builder.rule(&chain, paid);
     // Nobody had room: the handshake is not completed. A later packet asks again.
     builder.rule(&chain, vec![code::drop()]);
     Some(chain)
