@@ -1,0 +1,180 @@
+//! The services that have a name, read from sentences of our own language; knows no policy and no host.
+
+use crate::net::PortRange;
+use crate::syntax::ast::{PortProtos, Ports};
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
+
+/// The text of the catalogue: a policy of definitions under `# == Group ==` headings.
+pub const TEXT: &str = include_str!("services.dw");
+
+/// A service of the catalogue.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: &'static str,
+    /// The heading it stands under.
+    pub group: &'static str,
+    /// What it is, in one line.
+    pub comment: &'static str,
+    /// What stands behind the `=`.
+    pub items: &'static str,
+}
+
+/// What a service opens, other services of the catalogue replaced by their doors.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Door {
+    /// `22/tcp`
+    Ports(Ports),
+    /// `ping`
+    Ping,
+    /// `icmp TYPE`
+    Icmp(&'static str),
+    /// `protocol NAME`
+    Protocol(&'static str),
+}
+
+struct Catalogue {
+    services: Vec<Service>,
+    by_name: HashMap<&'static str, usize>,
+}
+
+/// All services, in the order of the catalogue.
+#[must_use]
+pub fn services() -> &'static [Service] {
+    &catalogue().services
+}
+
+/// The service of exactly this name.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static Service> {
+    let catalogue = catalogue();
+    catalogue.by_name.get(name).and_then(|at| catalogue.services.get(*at))
+}
+
+/// Services that speak of a word: in the name, the comment or the group, or a port by its number.
+#[must_use]
+pub fn find(word: &str) -> Vec<&'static Service> {
+    let word = word.to_lowercase();
+    let port: Option<u16> = word.parse().ok();
+    services().iter().filter(|service| service.speaks_of(&word, port)).collect()
+}
+
+impl Service {
+    /// What it opens.
+    #[must_use]
+    pub fn doors(&self) -> Vec<Door> {
+        let mut doors = Vec::new();
+        // What is left to look at, the next one last. A name is followed to its own items; the bound
+        // ends a circle, which the tests of the catalogue rule out.
+        let mut left = vec![(self.items, 0)];
+        while let Some((items, depth)) = left.pop() {
+            let (item, rest) = items.split_once(',').map_or((items, None), |(item, rest)| (item, Some(rest)));
+            left.extend(rest.map(|rest| (rest, depth)));
+            let item = item.trim();
+            match door(item) {
+                Some(door) => doors.push(door),
+                None if depth < MAX_DEPTH => left.extend(named(item).map(|other| (other.items, depth + 1))),
+                None => {}
+            }
+        }
+        let mut seen = HashSet::new();
+        doors.retain(|door| seen.insert(*door));
+        doors
+    }
+
+    fn speaks_of(&self, word: &str, port: Option<u16>) -> bool {
+        match port {
+            Some(port) => {
+                self.doors().iter().any(|door| matches!(door, Door::Ports(p) if p.range.contains(port)))
+            }
+            None => [self.name, self.comment, self.group].iter().any(|t| t.to_lowercase().contains(word)),
+        }
+    }
+}
+
+/// Services that stand for services nest at most so deep.
+const MAX_DEPTH: u32 = 8;
+
+fn catalogue() -> &'static Catalogue {
+    static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
+    CATALOGUE.get_or_init(|| {
+        let services = read(TEXT);
+        let by_name = services.iter().enumerate().map(|(at, service)| (service.name, at)).collect();
+        Catalogue { services, by_name }
+    })
+}
+
+/// Reads the plain form that the catalogue keeps to; a test holds it against the real parser.
+fn read(text: &'static str) -> Vec<Service> {
+    let mut group = "";
+    let mut services = Vec::new();
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("# ==") {
+            group = heading.trim_end_matches('=').trim();
+        } else if let Some(define) = line.strip_prefix("define ") {
+            let (sentence, comment) = define.split_once('#').unwrap_or((define, ""));
+            if let Some((name, items)) = sentence.split_once('=') {
+                let (name, items, comment) = (name.trim(), items.trim(), comment.trim());
+                services.push(Service { name, group, comment, items });
+            }
+        }
+    }
+    services
+}
+
+fn door(item: &'static str) -> Option<Door> {
+    if item == "ping" {
+        return Some(Door::Ping);
+    }
+    match item.split_once(' ') {
+        Some(("icmp", kind)) => return Some(Door::Icmp(kind.trim())),
+        Some(("protocol", name)) => return Some(Door::Protocol(name.trim())),
+        _ => {}
+    }
+    let (range, protos) = item.split_once('/')?;
+    let protos = match protos {
+        "tcp" => PortProtos::Tcp,
+        "udp" => PortProtos::Udp,
+        "tcp+udp" => PortProtos::TcpUdp,
+        "sctp" => PortProtos::Sctp,
+        _ => return None,
+    };
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let range = PortRange::new(first.parse().ok()?, last.parse().ok()?)?;
+    Some(Door::Ports(Ports { range, protos }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_have_what_people_look_for() {
+        assert!(services().len() >= 300);
+        let ssh = named("ssh").expect("ssh is known");
+        assert_eq!((ssh.group, ssh.items), ("Remote access", "22/tcp"));
+        assert!(named("SSH").is_none() && named("").is_none());
+        assert!(find("mail").len() > 1);
+        assert!(find("5432").iter().any(|service| service.name == "postgresql"));
+        assert!(find("22").iter().all(|service| service.doors().len() < 50));
+        assert_eq!(find("no such word"), Vec::<&Service>::new());
+    }
+
+    /// Names among the items are followed in their place, and a door stands once.
+    #[test]
+    fn services_nest() {
+        let text = |name| {
+            let doors = named(name).expect("known").doors();
+            doors
+                .iter()
+                .map(|door| match door {
+                    Door::Ports(ports) => ports.range.to_string(),
+                    other => format!("{other:?}"),
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(text("caddy"), ["80", "443", "443"]);
+        assert_eq!(text("winrm"), ["5985", "5986"]);
+    }
+}
