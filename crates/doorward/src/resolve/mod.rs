@@ -1,3 +1,132 @@
 //! From sentences to values: names, services, lists, accounts; facts are handed in, nothing is asked.
 
+mod cover;
+mod facts;
+mod list;
+mod lists;
+mod load;
 pub mod model;
+mod names;
+mod path;
+mod scope;
+mod sentences;
+mod shadow;
+mod things;
+mod warn;
+
+pub use facts::{FileError, Files, Host, HostInterface, MemoryFiles};
+pub use list::{Listed, list};
+pub use lists::{List, MAX_ENTRIES};
+pub use load::{Loaded, LoadedFile, load};
+pub use model::Resolved;
+
+use crate::report::{Origin, Report, Severity, Span};
+use crate::syntax::ast::{Sentence, SentenceKind};
+use crate::syntax::write;
+use names::Names;
+use std::collections::BTreeSet;
+
+/// The policy without names, and everything that is to say about it: what loading found is among the
+/// reports. There is no policy when one of them is an error.
+#[must_use]
+pub fn resolve(loaded: &Loaded, host: &Host) -> (Option<Resolved>, Vec<Report>) {
+    let mut reports = loaded.reports.clone();
+    let names = Names::new(loaded, &host.interfaces, &mut reports);
+    let mut context =
+        Context { loaded, host, names, reports, missing_interfaces: BTreeSet::new(), whole: true };
+    let (resolved, places) = context.sentences();
+    warn::all(&mut context, &resolved, &places);
+    let Context { mut reports, whole, .. } = context;
+    reports.sort_by_key(|report| (report.span.file, report.span.start, report.severity == Severity::Warning));
+    let good = whole && reports.iter().all(|report| report.severity != Severity::Error);
+    (good.then_some(resolved), reports)
+}
+
+/// What every part of resolving needs at hand.
+struct Context<'a> {
+    loaded: &'a Loaded,
+    host: &'a Host,
+    names: Names<'a>,
+    reports: Vec<Report>,
+    /// Interfaces that are not there and were named already.
+    missing_interfaces: BTreeSet<String>,
+    /// Whether every sentence came through.
+    whole: bool,
+}
+
+/// Where the sentences of a [`Resolved`] stand, index by index.
+#[derive(Default)]
+struct Places<'a> {
+    rules: Vec<(Span, &'a crate::syntax::ast::RuleSentence)>,
+    trust: Vec<Span>,
+}
+
+impl<'a> Context<'a> {
+    fn sentences(&mut self) -> (Resolved, Places<'a>) {
+        let mut bridges: Vec<String> =
+            self.host.interfaces.iter().filter(|i| i.is_bridge).map(|i| i.name.clone()).collect();
+        bridges.sort_unstable();
+        let defaults = self.defaults();
+        let (mut rules, mut trust, mut expects) = (Vec::new(), Vec::new(), Vec::new());
+        let mut places = Places::default();
+        let loaded = self.loaded;
+        for sentence in &loaded.sentences {
+            let origin = || self.origin(sentence);
+            let came_through = match &sentence.kind {
+                SentenceKind::Rule(said) => {
+                    let origin = origin();
+                    let rule = self.rule(said, origin);
+                    places.rules.extend(rule.is_some().then_some((sentence.span, &**said)));
+                    rule.map(|rule| rules.push(rule))
+                }
+                SentenceKind::Trust(values) => {
+                    let origin = origin();
+                    let one = self.trust(values, origin);
+                    places.trust.extend(one.is_some().then_some(sentence.span));
+                    one.map(|one| trust.push(one))
+                }
+                SentenceKind::Expect(said) => {
+                    let origin = origin();
+                    self.expect(said, origin).map(|one| expects.push(one))
+                }
+                // Names are gone by now, defaults were read before, files are included.
+                SentenceKind::Define(_) | SentenceKind::Default(_) | SentenceKind::Include(_) => Some(()),
+                // The parser has refused them by name.
+                SentenceKind::Nat(_) => None,
+            };
+            self.whole &= came_through.is_some();
+        }
+        (Resolved { rules, trust, defaults, expects, bridges }, places)
+    }
+
+    /// Where a sentence came from.
+    fn origin(&self, sentence: &Sentence) -> Origin {
+        let place = self.loaded.sources.place(sentence.span);
+        Origin { file: place.file, line: place.line, sentence: write::sentence(sentence).into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue;
+    use std::fmt::Write;
+
+    /// The short reader of the catalogue reads what the parser reads: every service as an own name
+    /// opens the same as by the catalogue.
+    #[test]
+    fn the_catalogue_is_a_policy() {
+        let mut policy = catalogue::TEXT.to_owned();
+        for service in catalogue::services() {
+            writeln!(policy, "allow {}", service.name).expect("a String takes all");
+        }
+        let files = MemoryFiles::default().with("policy.dw", &policy);
+        let (resolved, reports) = resolve(&load(&files, "policy.dw"), &Host::default());
+        let resolved = resolved.unwrap_or_else(|| panic!("{reports:?}"));
+        assert_eq!(resolved.rules.len(), catalogue::services().len());
+        for (rule, service) in resolved.rules.iter().zip(catalogue::services()) {
+            assert_eq!(rule.traffic, things::service(service), "{}", service.name);
+            assert!(!service.comment.is_empty() && !service.group.is_empty(), "{}", service.name);
+        }
+    }
+}
