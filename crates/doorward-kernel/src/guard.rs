@@ -24,11 +24,37 @@ pub fn refuse_host(forbid: bool) -> Result<Guard, HostForbidden> {
     if !forbid {
         return Ok(Guard { only: None });
     }
-    let id = |namespace: std::io::Result<NetNs>| namespace.and_then(|ns| ns.id()).ok();
-    match (id(NetNs::current()), id(NetNs::of_process(1))) {
-        (Some(here), Some(host)) if here != host => Ok(Guard { only: Some(here) }),
-        _ => Err(HostForbidden),
+    let here = NetNs::current().and_then(|ns| ns.id()).map_err(|_| HostForbidden)?;
+    let elsewhere = match NetNs::of_process(1).and_then(|ns| ns.id()) {
+        Ok(host) => here != host,
+        Err(_) => !here.is_first() && an_ancestor_is_in_the_first(),
+    };
+    if elsewhere { Ok(Guard { only: Some(here) }) } else { Err(HostForbidden) }
+}
+
+/// Whether a process above this one is in the namespace with which the kernel began. Where process 1 may not be
+/// looked at, this shows that the kernel gives that namespace its fixed number, so that another number is another
+/// namespace.
+fn an_ancestor_is_in_the_first() -> bool {
+    const GENERATIONS: usize = 64;
+    let mut pid = std::process::id();
+    for _ in 0..GENERATIONS {
+        if NetNs::of_process(pid).and_then(|ns| ns.id()).is_ok_and(NetNsId::is_first) {
+            return true;
+        }
+        match parent(pid) {
+            Some(above) if above > 1 => pid = above,
+            _ => return false,
+        }
     }
+    false
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program stands in parentheses and may contain any.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(1)?.parse().ok()
 }
 
 impl Guard {

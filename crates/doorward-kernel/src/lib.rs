@@ -8,6 +8,7 @@ mod reason;
 mod socket;
 mod wire;
 
+pub mod abilities;
 pub mod commit;
 pub mod decode;
 pub mod diag;
@@ -21,3 +22,6 @@ pub use guard::{Guard, HostForbidden};
 pub use place::Place;
 pub use read::{Generation, Reader, Scope, Snapshot};
 pub use socket::KernelError;
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,14 @@ pub struct NetNsId {
     inode: u64,
 }
 
+impl NetNsId {
+    /// Whether it is the very first, whose number is fixed since Linux 6.18 (`NET_NS_INIT_INO`) and was never
+    /// given to another before.
+    pub(crate) const fn is_first(self) -> bool {
+        self.inode == 0xefff_fff9
+    }
+}
+
 impl NetNs {
     /// The namespace that this thread is in.
     pub fn current() -> io::Result<NetNs> {

@@ -161,7 +161,7 @@ impl Reader {
             table.sets.push(Set {
                 elements: elements.unwrap_or_else(|| {
                     unread.push(name);
-                    Elements::Plain(Vec::new())
+                    Elements::Full(Vec::new())
                 }),
                 ..set
             });

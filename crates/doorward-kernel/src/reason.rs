@@ -244,16 +244,12 @@ pub(crate) fn module_of(family: TableFamily, expr: &Expr) -> String {
         format!("{stem}_{end}")
     };
     match name_of(expr) {
-        "ct" | "notrack" => "nft_ct".to_owned(),
-        name @ ("limit" | "log" | "nat" | "masq" | "redir" | "quota" | "connlimit" | "hash" | "numgen"
-        | "queue" | "socket" | "tproxy" | "synproxy" | "tunnel" | "xfrm" | "osf") => format!("nft_{name}"),
-        "fib" => by_family("nft_fib"),
-        "reject" => by_family("nft_reject"),
-        "dup" => by_family("nft_dup"),
-        "fwd" => by_family("nft_fwd"),
-        "match" | "target" => "nft_compat".to_owned(),
-        "flow_offload" => "nft_flow_offload".to_owned(),
         "meta" if family == TableFamily::Bridge => "nft_meta_bridge".to_owned(),
-        _ => "nf_tables".to_owned(),
+        "meta" | "payload" | "exthdr" | "cmp" | "range" | "bitwise" | "byteorder" | "immediate"
+        | "lookup" | "dynset" | "counter" | "last" | "objref" | "rt" | "inner" => "nf_tables".to_owned(),
+        "ct" | "notrack" => "nft_ct".to_owned(),
+        name @ ("fib" | "reject" | "dup" | "fwd") => by_family(&format!("nft_{name}")),
+        "match" | "target" => "nft_compat".to_owned(),
+        name => format!("nft_{name}"),
     }
 }

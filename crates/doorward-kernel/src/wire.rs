@@ -106,6 +106,7 @@ impl Writer {
             Ok(len) => self.bytes[open.0..open.0 + 2].copy_from_slice(&len.to_ne_bytes()),
             Err(_) => self.too_long = true,
         }
+        self.align();
     }
 
     pub(crate) fn nest(&mut self, kind: u16, inner: impl FnOnce(&mut Writer)) {

@@ -22,7 +22,7 @@ pub(super) fn read_set(bytes: &[u8]) -> (Set, Option<u32>) {
         policy: 0,
         exprs: Vec::new(),
         udata: Udata::default(),
-        elements: Elements::Plain(Vec::new()),
+        elements: Elements::Full(Vec::new()),
     };
     let mut count = None;
     let (mut data_kind, mut data_len) = (None, 0);
@@ -113,8 +113,12 @@ impl Collector {
         }
     }
 
+    /// All of them; none at all have the form that a set without elements has.
     pub(crate) fn finish(self) -> Elements {
-        self.elements
+        match self.elements {
+            Elements::Plain(keys) if keys.is_empty() => Elements::Full(Vec::new()),
+            elements => elements,
+        }
     }
 }
 

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
 
+#[path = "../../../../tests/support/skip.rs"]
+pub mod skip;
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -50,6 +53,19 @@ pub fn listed() -> String {
 /// What we read.
 pub fn read(socket: &Socket) -> Ruleset {
     socket.read(&Scope::All).unwrap().ruleset
+}
+
+/// Fails with the first lines that differ; whole rulesets would fill the screen.
+pub fn assert_same(left: Ruleset, right: Ruleset) {
+    let text = |ruleset| format!("{:#?}", comparable(ruleset));
+    let (left, right) = (text(left), text(right));
+    let differing = left.lines().zip(right.lines()).position(|(a, b)| a != b);
+    if let Some(at) = differing {
+        let near =
+            |text: &str| text.lines().skip(at.saturating_sub(8)).take(14).collect::<Vec<_>>().join("\n");
+        panic!("left:\n{}\nright:\n{}", near(&left), near(&right));
+    }
+    assert_eq!(left.len(), right.len());
 }
 
 /// Without what differs from load to load: handles, and the order in hash sets.
