@@ -248,3 +248,45 @@ fn programs_are_deterministic() {
         })
         .unwrap();
 }
+
+/// The text that `export` writes loads with `nft` and lists as our own load does, byte for byte.
+#[test]
+fn exported_text_is_the_same_ruleset() {
+    let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
+    runner
+        .run(&policy(prop::collection::vec(rule(), 0..12)), |policy| {
+            let (_own, socket) = fresh();
+            let table = compile(&policy, &Options::default());
+            socket.commit(&Transaction::create(&table), None).unwrap();
+            let ours = nft(&["list", "ruleset"], "");
+            let text = doorward::emit::nft_table(&table);
+            let (_other, _socket) = fresh();
+            nft(&["-f", "-"], &text);
+            let theirs = nft(&["list", "ruleset"], "");
+            prop_assert!(ours == theirs, "{}\n{text}", first_difference(&ours, &theirs));
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn nft(args: &[&str], text: &str) -> String {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new("nft")
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("this test compares with `nft`: install the package nftables");
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "nft {args:?}: {words}\n{text}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn first_difference(one: &str, other: &str) -> String {
+    let pair = one.lines().zip(other.lines()).find(|(a, b)| a != b);
+    pair.map_or_else(|| "one is longer".to_owned(), |(a, b)| format!("ours:   {a}\ntheirs: {b}"))
+}

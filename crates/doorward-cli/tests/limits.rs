@@ -126,14 +126,14 @@ fn data_flows_through_a_limited_door() {
     client.set_nonblocking(false).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     std::thread::sleep(Duration::from_millis(50));
-    let (mut served, _) = server.accept().unwrap();
-    served.set_nonblocking(false).unwrap();
+    let (mut peer, _) = server.accept().unwrap();
+    peer.set_nonblocking(false).unwrap();
     for round in 0..3u8 {
         client.write_all(&[round; 1000]).unwrap();
         let mut got = [0; 1000];
-        served.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        served.read_exact(&mut got).unwrap();
-        served.write_all(&got).unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        peer.read_exact(&mut got).unwrap();
+        peer.write_all(&got).unwrap();
         client.read_exact(&mut got).unwrap();
         assert_eq!(got, [round; 1000]);
     }

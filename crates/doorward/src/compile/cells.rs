@@ -46,6 +46,14 @@ pub(super) enum Field {
 pub(super) enum Constant {
     /// Ports of a protocol within a range.
     Ports(Proto, PortRange),
+    /// An ICMP type, where conntrack's typed addresses forbid raw bytes in the key.
+    IcmpType(u8),
+    /// One interface, padded.
+    Interface(Vec<u8>),
+    /// One user, in host order.
+    User(Vec<u8>),
+    /// One group, in host order.
+    Group(Vec<u8>),
     /// Interfaces whose name starts so.
     Interfaces(String),
     /// Source in one length of a list.
@@ -97,10 +105,32 @@ pub(super) fn of(traffic: &[Traffic], scope: &Scope, place: Place, lists: &mut L
     for dimension in others {
         all = all.iter().flat_map(|left| dimension.iter().map(|right| left.and(right))).collect();
     }
-    all
+    all.into_iter().map(Cell::narrowed).collect()
 }
 
+/// `nft` (1.0.6 and later) cannot list or read a `typeof` of more parts.
+const PARTS_MAX: usize = 4;
+
 impl Cell {
+    /// The same with a key that `nft` can list: what is said of accounts and interfaces becomes a condition
+    /// until the key is short enough.
+    fn narrowed(mut self) -> Cell {
+        for field in [Field::Group, Field::Interface, Field::User] {
+            let parts: usize = self.fields.iter().map(|(_, values)| values.len()).sum();
+            let at = self.fields.iter().position(|(f, _)| *f == field);
+            if let Some(at) = at.filter(|_| parts > PARTS_MAX) {
+                let value = self.fields.remove(at).1.concat();
+                self.constants.push(match field {
+                    Field::Group => Constant::Group(value),
+                    Field::User => Constant::User(value),
+                    _ => Constant::Interface(value),
+                });
+                self.constants.sort();
+            }
+        }
+        self
+    }
+
     fn and(&self, other: &Cell) -> Cell {
         let mut cell = self.clone();
         cell.constants.extend(other.constants.iter().cloned());
@@ -146,7 +176,10 @@ fn traffic_cells(traffic: &[Traffic], place: Place) -> Vec<Cell> {
         match *one {
             Traffic::Any => cells.push(Cell::default()),
             Traffic::Icmp(kind) if place.icmp => {
-                if let Some(number) = kind.in_family(place.family) {
+                let number = kind.in_family(place.family);
+                if let (Some(number), true) = (number, place.original) {
+                    cells.push(Cell::constant(Constant::IcmpType(number)));
+                } else if let Some(number) = number {
                     let proto = icmp_of(place.family);
                     cells.push(Cell::field(Field::IcmpType, vec![vec![proto.0], vec![number]]));
                 }
@@ -289,6 +322,10 @@ impl Constant {
                 code.extend(code::port_in(*range, place.original));
                 code
             }
+            Constant::Interface(name) => vec![code::meta(interface_key(place), R0), code::eq(name.clone())],
+            Constant::User(id) => vec![code::meta(MetaKey::Skuid, R0), code::eq(id.clone())],
+            Constant::Group(id) => vec![code::meta(MetaKey::Skgid, R0), code::eq(id.clone())],
+            Constant::IcmpType(number) => code::icmp_type(*number),
             Constant::Interfaces(name) => code::interface(interface_key(place), name, true),
             Constant::SourceIn(list, length) => address_lookup(list, *length, true, place, false),
             Constant::DestinationIn(list, length) => address_lookup(list, *length, false, place, false),

@@ -315,7 +315,8 @@ fn passive<'a>(builder: &mut Builder<'a>, stage: Stage) -> Vec<Said<'a>> {
 /// Each sentence with a limit, by itself: a connection passes if one of them has room.
 fn limited(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
     let sentences = limited_sentences(builder, stage);
-    let pays_at_once = sentences.iter().any(|(.., said)| !said.rule.traffic.iter().all(is_tcp));
+    let pays_at_once =
+        sentences.iter().any(|(.., said)| !said.rule.traffic.iter().all(|traffic| is_tcp(*traffic)));
     if pays_at_once {
         limits::owe(builder, chain);
     }
@@ -329,7 +330,7 @@ fn limited(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
     }
 }
 
-fn is_tcp(traffic: &Traffic) -> bool {
+fn is_tcp(traffic: Traffic) -> bool {
     matches!(traffic, Traffic::Ports(Proto::TCP, _) | Traffic::Protocol(Proto::TCP))
 }
 
