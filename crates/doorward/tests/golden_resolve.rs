@@ -1,6 +1,6 @@
 //! Policies and what they resolve to, one idea a folder: `policy.dw`, what it names, `expected.txt`.
 //!
-//! `DOORWARD_BLESS=1` writes what is there now into `expected.txt`: read the difference before it is kept.
+//! `UPDATE_GOLDEN=1` writes what is there now into `expected.txt`: read the difference before it is kept.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/resolved.rs"]
@@ -34,7 +34,7 @@ fn said(folder: &Path) -> (Option<Resolved>, Vec<Report>, String) {
 
 fn compare(folder: &Path, text: &str, wrong: &mut Vec<String>) {
     let path = folder.join("expected.txt");
-    if std::env::var_os("DOORWARD_BLESS").is_some() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
         std::fs::write(&path, text).unwrap();
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
@@ -167,4 +167,35 @@ fn order_never_matters() {
             assert_eq!(meaning(&other), meaning(&policy), "{}", folder.display());
         }
     }
+}
+
+/// What `list` says besides the sentences: own names that win, lists by a path that the main file
+/// can say, equal definitions once, what is built in.
+#[test]
+fn lists_say_what_holds() {
+    let listed = |case: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/resolve").join(case);
+        let loaded = load(&resolved::files(&folder), "policy.dw");
+        let policy = resolve(&loaded, &resolved::host(&folder)).0.unwrap();
+        list(&loaded, &policy)
+    };
+    let text = |case| listed(case).into_iter().map(|line| line.text).collect::<Vec<_>>();
+    assert_eq!(
+        text("16-row-18-own-name-wins")[..2],
+        ["# own name: `ssh` is not the `22/tcp` of the catalogue here", "define ssh = 2222/tcp"]
+    );
+    let includes = listed("19-row-22-23-includes");
+    let friends = includes.iter().find(|line| line.text.starts_with("define friends")).unwrap();
+    assert_eq!(friends.text, "define friends = file \"other/friends.txt\"");
+    let origin = friends.origin.as_ref().unwrap();
+    assert_eq!(origin.comment(), "other/more.dw:1 define friends = file \"friends.txt\"");
+    let equal = text("17-row-19-equal-definitions");
+    assert_eq!(equal.iter().filter(|line| line.starts_with("define office")).count(), 1);
+    let built_in = text("02-empty-policy");
+    assert_eq!(built_in[0], "# built in: default block in, allow out, block published, block forward");
+    assert!(built_in.iter().all(|line| line.starts_with('#')));
+    assert!(
+        text("56-row-40-defaults-in-files")
+            .contains(&"# built in: default allow out, block published".to_owned())
+    );
 }
