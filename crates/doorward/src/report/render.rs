@@ -28,7 +28,7 @@ impl Report {
         for way in &self.ways_out {
             let _ = writeln!(out, "  {way}");
         }
-        out
+        out.chars().map(printable).collect()
     }
 }
 
@@ -40,8 +40,7 @@ fn snippet(out: &mut String, sources: &Sources, span: Span, label: &str) {
     let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |at| at + 1);
     let line = text.get(line_start..).unwrap_or("").lines().next().unwrap_or("");
     let number = place.line.to_string();
-    let shown: String = line.chars().map(printable).collect();
-    let _ = writeln!(out, "  {number} │ {shown}");
+    let _ = writeln!(out, "  {number} │ {line}");
     let before = place.column.saturating_sub(1) as usize;
     let in_line = line.get(start - line_start..).unwrap_or("").len();
     let width = sources
@@ -54,10 +53,13 @@ fn snippet(out: &mut String, sources: &Sources, span: Span, label: &str) {
         writeln!(out, "  {:pad$} │ {:before$}{}{gap}{label}", "", "", "^".repeat(width), pad = number.len());
 }
 
-/// Control characters of a file never reach a terminal; a tab keeps its place as one blank.
+/// What commands a terminal, or turns the direction of writing, never reaches one from a policy, be it
+/// in the line shown or quoted in a message; a tab keeps its place as one blank.
 fn printable(c: char) -> char {
     match c {
+        '\n' => '\n',
         '\t' => ' ',
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
         c if c.is_control() => '\u{fffd}',
         c => c,
     }
@@ -79,6 +81,23 @@ mod tests {
         assert_eq!(
             report.render(&sources),
             "policy.dw:2:9: `shh` is not a service\n  2 │ allow ü shh # ü\n    │         ^^^ did you mean `ssh`?\n  `doorward list services` shows all of them\n"
+        );
+    }
+
+    /// Found by fuzzing: the line was cleaned, and the message quoted the same characters as they were.
+    #[test]
+    fn nothing_commands_the_terminal() {
+        let mut sources = Sources::default();
+        let file = sources.add("p\u{1b}[2J", "allow \u{1b}]0;x\u{7}\u{202e}\n");
+        let said = Report::error("x", Span { file, start: 6, end: 12 }, "`\u{1b}]0;x` is no thing")
+            .label("\u{9b}31m")
+            .way_out("\u{2066}\tway")
+            .other(Span { file, start: 0, end: 5 }, "\r")
+            .render(&sources);
+        assert!(said.contains("\u{fffd}]0;x\u{fffd}\u{fffd}"), "{said:?}");
+        assert!(
+            !said.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}', '\u{2066}', '\t', '\r']),
+            "{said:?}"
         );
     }
 
