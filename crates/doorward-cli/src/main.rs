@@ -1,2 +1,26 @@
-//! The command.
-fn main() {}
+//! The command: reads its arguments, does one thing, says how it went.
+
+#![allow(dead_code, reason = "the commands that load follow")]
+
+mod cli;
+mod commands;
+mod exit;
+mod expectations;
+mod files;
+mod host;
+mod json;
+mod policy;
+mod terminal;
+mod text;
+
+use std::process::ExitCode;
+use terminal::Terminal;
+
+fn main() -> ExitCode {
+    let mut terminal = Terminal::new();
+    let exit = match cli::parse(std::env::args_os()) {
+        Ok(said) => commands::run(said, &mut terminal),
+        Err(shown) => terminal.usage(&shown),
+    };
+    terminal.finish(exit).into()
+}

@@ -1,0 +1,125 @@
+//! The command line: one definition for each command and flag; does nothing itself.
+
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Where the policy is, if nobody says.
+pub(crate) const POLICY: &str = "/etc/doorward/policy.dw";
+/// Where generations are kept, if nobody says.
+pub(crate) const STATE: &str = "/var/lib/doorward";
+
+/// A host firewall: sentences in, a firewall out.
+#[derive(Parser, Debug)]
+#[command(
+    name = "doorward",
+    version,
+    max_term_width = 80,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Examples:
+  doorward check policy.dw        find all mistakes
+  doorward list services mail     what the names of services open
+
+Exit codes: 0 done or true, 1 a claim is false, 2 the command line is wrong,
+3 the policy has errors, 4 refused for safety, 5 the kernel or the system said no."
+)]
+pub(crate) struct Cli {
+    /// Folder for what doorward remembers
+    #[arg(long, global = true, value_name = "DIR", env = "DOORWARD_STATE", hide_env_values = true, default_value = STATE)]
+    pub state: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Find all mistakes in a policy, and see whether it keeps its expectations
+    #[command(after_help = "Examples:
+  doorward check
+  doorward check --json policy.dw")]
+    Check(OnePolicy),
+
+    /// List all sentences in force with what is built in, or the services that have a name
+    #[command(after_help = "Examples:
+  doorward list policy.dw
+  doorward list services
+  doorward list services 5432
+  doorward list ./services                a policy of that name")]
+    #[command(args_conflicts_with_subcommands = true)]
+    List(List),
+}
+
+/// Whether to answer for programs.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Output {
+    /// Answer as JSON (docs/json.md)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A policy to look at.
+#[derive(Args, Debug)]
+pub(crate) struct OnePolicy {
+    #[command(flatten)]
+    pub output: Output,
+    /// The policy
+    #[arg(default_value = POLICY)]
+    pub file: PathBuf,
+}
+
+/// `list`
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub policy: OnePolicy,
+    /// What else to list.
+    #[command(subcommand)]
+    pub what: Option<Listable>,
+}
+
+/// What can be listed besides a policy.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Listable {
+    /// List the services that have a name, and what they open
+    #[command(after_help = "Examples:
+  doorward list services
+  doorward list services mail
+  doorward list services 443")]
+    Services {
+        #[command(flatten)]
+        output: Output,
+        /// A part of a name or of what it is for, or a port
+        word: Option<String>,
+    },
+}
+
+/// Reads the command line; help, the version and mistakes are for the terminal to show.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    /// Whoever asks for help gets examples, with every command.
+    #[test]
+    fn every_command_has_examples() {
+        fn visit(command: &clap::Command) {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(command.is_hide_set() || after.contains("Examples:"), "{}", command.get_name());
+            command.get_subcommands().for_each(visit);
+        }
+        visit(&Cli::command());
+    }
+}

@@ -1,0 +1,36 @@
+//! The commands, one module each; what they decide is decided in the library.
+
+mod check;
+mod list;
+mod services;
+
+use crate::cli::{Cli, Command, List, Listable};
+use crate::exit::{Exit, Stop};
+use crate::json;
+use crate::terminal::Terminal;
+
+/// How a command went: an exit code, or why it could not be done.
+type Outcome = Result<Exit, Stop>;
+
+/// Does what was asked.
+pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
+    let Cli { state: _, command } = said;
+    let (outcome, json) = match command {
+        Command::Check(args) => (Ok(check::run(&args, terminal)), args.output.json),
+        Command::List(List { what: Some(Listable::Services { output, word }), .. }) => {
+            (services::run(word.as_deref(), output, terminal), output.json)
+        }
+        Command::List(List { policy, what: None }) => (list::run(&policy, terminal), policy.output.json),
+    };
+    match outcome {
+        Ok(exit) | Err(Stop::Said(exit)) => exit,
+        Err(Stop::Failed(failure)) => {
+            if json {
+                terminal.json(&json::failure(&failure));
+            } else {
+                terminal.failure(&failure);
+            }
+            failure.exit
+        }
+    }
+}

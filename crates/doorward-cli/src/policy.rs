@@ -1,0 +1,88 @@
+//! A policy as a command meets it: read, resolved against this host, with all that is to say about it.
+
+use crate::exit::{Exit, Failure, Stop};
+use crate::files::Disk;
+use crate::host;
+use crate::json;
+use crate::terminal::Terminal;
+use crate::text::{Tone, count};
+use doorward::report::{Report, Severity};
+use doorward::resolve::{self, Loaded, Resolved};
+use serde_json::{Value, json};
+
+/// A policy and what is to say about it.
+pub(crate) struct Policy {
+    /// As it was read.
+    pub loaded: Loaded,
+    /// Without names; none if it has errors.
+    pub resolved: Option<Resolved>,
+    /// Errors and warnings, in the order of the text.
+    pub reports: Vec<Report>,
+}
+
+/// Reads and resolves. Mistakes are in the reports.
+pub(crate) fn open(disk: &Disk) -> Policy {
+    let loaded = resolve::load(disk, disk.main());
+    let (resolved, reports) = resolve::resolve(&loaded, &host::facts(&loaded));
+    Policy { loaded, resolved, reports }
+}
+
+/// Reads and resolves for a command that needs a policy without errors; what is to say is said.
+pub(crate) fn need(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<(Loaded, Resolved), Stop> {
+    let policy = open(disk);
+    let errors = policy.errors();
+    if json && policy.resolved.is_none() {
+        let mut value = json::failure(&broken(errors));
+        if let Some(error) = value.get_mut("error").and_then(Value::as_object_mut) {
+            error.insert("reports".to_owned(), json::reports(&policy.reports, &policy.loaded.sources));
+        }
+        terminal.json(&value);
+    } else if !json {
+        policy.show(terminal, false);
+    }
+    match policy.resolved {
+        Some(resolved) => Ok((policy.loaded, resolved)),
+        None => {
+            if !json {
+                terminal.failure(&broken(errors));
+            }
+            Err(Stop::Said(Exit::Policy))
+        }
+    }
+}
+
+fn broken(errors: usize) -> Failure {
+    Failure::new(Exit::Policy, format!("the policy has {}", count(errors, "error")))
+}
+
+impl Policy {
+    /// How many reports are errors.
+    pub(crate) fn errors(&self) -> usize {
+        self.of(Severity::Error)
+    }
+
+    /// How many reports are warnings.
+    pub(crate) fn warnings(&self) -> usize {
+        self.of(Severity::Warning)
+    }
+
+    fn of(&self, severity: Severity) -> usize {
+        self.reports.iter().filter(|report| report.severity == severity).count()
+    }
+
+    /// Shows all reports, on standard output if they are what was asked for.
+    pub(crate) fn show(&self, terminal: &mut Terminal, asked: bool) {
+        for report in &self.reports {
+            let tone = match report.severity {
+                Severity::Error => Tone::Bad,
+                Severity::Warning => Tone::Doubtful,
+            };
+            terminal.report(&report.render(&self.loaded.sources), tone, asked);
+        }
+    }
+
+    /// The reports for other programs.
+    pub(crate) fn json(&self) -> Value {
+        json!(json::reports(&self.reports, &self.loaded.sources))
+    }
+}
