@@ -188,3 +188,29 @@ fn large_policies() {
     let bound = if cfg!(debug_assertions) { 60 } else { 2 };
     assert!(took < Duration::from_secs(bound), "{took:?}");
 }
+
+/// A policy that a program wrote, with the same thousand times over, is no flood of warnings.
+#[test]
+fn needless_sentences_are_no_flood() {
+    let files = MemoryFiles::default().with("policy.dw", &"allow ssh from 192.0.2.1\n".repeat(1000));
+    let (policy, reports) = resolve(&load(&files, "policy.dw"), &Host::default());
+    assert!(policy.is_some());
+    assert_eq!(reports.len(), 50);
+    let last = reports.last().unwrap();
+    assert_eq!(last.ways_out.last().unwrap(), "949 more sentences never match or change nothing");
+}
+
+/// Thousands of names that nobody defined cost no search each.
+#[test]
+fn thousands_of_unknown_names() {
+    let mut text = String::new();
+    for n in 0..3000 {
+        writeln!(text, "define known-name-{n} = 192.0.2.1\nallow ssh from unknown-name-{n}").unwrap();
+    }
+    let start = Instant::now();
+    let (policy, reports) =
+        resolve(&load(&MemoryFiles::default().with("policy.dw", &text), "policy.dw"), &Host::default());
+    assert!(policy.is_none());
+    assert_eq!(reports.len(), 3000);
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+}

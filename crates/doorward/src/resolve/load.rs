@@ -71,6 +71,13 @@ enum ListRead {
     Unread(FileError),
 }
 
+/// A file that is being read, and by its place in the row the one that includes it.
+struct Link {
+    canonical: String,
+    /// What messages call it.
+    shown: String,
+}
+
 struct Loader<'a> {
     files: &'a dyn Files,
     main: &'a str,
@@ -82,8 +89,8 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Takes a file in. `chain` holds the canonical paths of the files that include it.
-    fn take(&mut self, path: &str, text: String, chain: &mut Vec<String>) {
+    /// Takes a file in. `chain` holds the files that include it, the main one first.
+    fn take(&mut self, path: &str, text: String, chain: &mut Vec<Link>) {
         let canonical = self.files.canonical(path);
         self.done.insert(canonical.clone());
         let id = self.out.sources.add(path::shown(self.main, path), text);
@@ -91,7 +98,7 @@ impl Loader<'_> {
         let (tree, reports) = syntax::parse(id, self.out.sources.text(id));
         self.out.broken.extend(tree.doubtful_names().iter().cloned());
         self.out.reports.extend(reports);
-        chain.push(canonical);
+        chain.push(Link { canonical, shown: path::shown(self.main, path) });
         for sentence in tree.sentences() {
             match &sentence.kind {
                 SentenceKind::Include(named) => self.include(path, named, chain),
@@ -107,7 +114,7 @@ impl Loader<'_> {
         chain.pop();
     }
 
-    fn include(&mut self, from: &str, named: &Spanned<String>, chain: &mut Vec<String>) {
+    fn include(&mut self, from: &str, named: &Spanned<String>, chain: &mut Vec<Link>) {
         let path = path::beside(from, &named.node);
         match self.files.read(&path) {
             Ok(text) => self.include_file(&path, text, named.span, chain),
@@ -116,7 +123,7 @@ impl Loader<'_> {
         }
     }
 
-    fn include_folder(&mut self, folder: &str, named: &Spanned<String>, chain: &mut Vec<String>) {
+    fn include_folder(&mut self, folder: &str, named: &Spanned<String>, chain: &mut Vec<Link>) {
         let mut found = match self.files.list(folder) {
             Ok(found) => found,
             Err(error) => return self.not_included(named, &error),
@@ -137,18 +144,17 @@ impl Loader<'_> {
         }
     }
 
-    fn include_file(&mut self, path: &str, text: String, span: Span, chain: &mut Vec<String>) {
+    fn include_file(&mut self, path: &str, text: String, span: Span, chain: &mut Vec<Link>) {
         let canonical = self.files.canonical(path);
-        if let Some(at) = chain.iter().position(|p| *p == canonical) {
-            let circle: Vec<String> =
-                chain.iter().skip(at).chain([&canonical]).map(|p| path::shown(self.main, p)).collect();
-            let report = Report::error(
-                "include-circle",
-                span,
-                format!("`{}` includes itself", path::shown(self.main, path)),
-            )
-            .label(circle.join(" → "))
-            .way_out("take one of these `include` lines out: a file is read once, wherever it is included");
+        if let Some(at) = chain.iter().position(|link| link.canonical == canonical) {
+            let mut circle: Vec<&str> = chain.iter().skip(at).map(|link| link.shown.as_str()).collect();
+            let itself = circle.first().copied().unwrap_or_default();
+            circle.push(itself);
+            let report = Report::error("include-circle", span, format!("`{itself}` includes itself"))
+                .label(circle.join(" → "))
+                .way_out(
+                    "take one of these `include` lines out: a file is read once, wherever it is included",
+                );
             return self.out.reports.push(report);
         }
         if self.done.contains(&canonical) {
@@ -242,6 +248,29 @@ mod tests {
             files = files.with(&format!("{n}.dw"), &format!("include \"{}.dw\"\n", n + 1));
         }
         assert_eq!(ids(&load(&files, "0.dw")), ["include-too-deep"]);
+    }
+
+    /// However the caller spells paths to tell files apart, messages say them as they were given.
+    #[test]
+    fn a_circle_is_shown_in_the_paths_of_the_policy() {
+        struct Real(MemoryFiles);
+        impl Files for Real {
+            fn read(&self, path: &str) -> Result<String, FileError> {
+                self.0.read(path)
+            }
+            fn list(&self, folder: &str) -> Result<Vec<String>, FileError> {
+                self.0.list(folder)
+            }
+            fn canonical(&self, path: &str) -> String {
+                format!("/somewhere/else/{}", path::normal(path))
+            }
+        }
+        let files = MemoryFiles::default()
+            .with("here/p.dw", "include \"d\"\n")
+            .with("here/d/a.dw", "include \"../p.dw\"\n");
+        let loaded = load(&Real(files), "here/p.dw");
+        let circle = loaded.reports.first().map(|r| (r.message.as_str(), r.label.as_str()));
+        assert_eq!(circle, Some(("`p.dw` includes itself", "p.dw → d/a.dw → p.dw")));
     }
 
     /// An empty folder is fine, a file that is no text is told from one that is missing.

@@ -35,10 +35,13 @@ pub fn resolve(loaded: &Loaded, host: &Host) -> (Option<Resolved>, Vec<Report>) 
     let mut context =
         Context { loaded, host, names, reports, missing_interfaces: BTreeSet::new(), whole: true };
     let (resolved, places) = context.sentences();
-    warn::all(&mut context, &resolved, &places);
-    let Context { mut reports, whole, .. } = context;
+    let good = context.whole && context.reports.iter().all(|report| report.severity != Severity::Error);
+    if good {
+        // With a mistake in it a policy lacks sentences: what they would have changed is not known.
+        warn::all(&mut context, &resolved, &places);
+    }
+    let mut reports = context.reports;
     reports.sort_by_key(|report| (report.span.file, report.span.start, report.severity == Severity::Warning));
-    let good = whole && reports.iter().all(|report| report.severity != Severity::Error);
     (good.then_some(resolved), reports)
 }
 

@@ -8,6 +8,7 @@ use crate::net::AddrSet;
 use crate::report::{Report, Span, Spanned, suggest};
 use crate::syntax;
 use crate::syntax::ast::{Define, DefineValue, Item, SentenceKind, Value};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -44,7 +45,12 @@ pub(super) struct Names<'a> {
     own: HashMap<&'a str, Named<'a>>,
     loaded: &'a Loaded,
     interfaces: &'a [super::facts::HostInterface],
+    /// How many unknown names were asked about.
+    asked: Cell<usize>,
 }
+
+/// For so many unknown names it is said what was meant: to search costs, and nobody reads more.
+const MOST_SUGGESTIONS: usize = 20;
 
 impl<'a> Names<'a> {
     /// Gives every definition its meaning.
@@ -53,7 +59,7 @@ impl<'a> Names<'a> {
         interfaces: &'a [super::facts::HostInterface],
         reports: &mut Vec<Report>,
     ) -> Names<'a> {
-        let mut names = Names { own: HashMap::new(), loaded, interfaces };
+        let mut names = Names { own: HashMap::new(), loaded, interfaces, asked: Cell::new(0) };
         let mut order: Vec<&str> = Vec::new();
         for sentence in &loaded.sentences {
             let SentenceKind::Define(define) = &sentence.kind else { continue };
@@ -225,6 +231,23 @@ impl<'a> Names<'a> {
         Meaning::Broken
     }
 
+    /// The name that was probably meant.
+    fn near(&self, name: &str, wanted: Wanted) -> Option<&str> {
+        self.asked.set(self.asked.get() + 1);
+        if self.asked.get() > MOST_SUGGESTIONS {
+            return None;
+        }
+        let own = self.own.iter().filter(|(_, named)| wanted.takes(&named.meaning)).map(|(name, _)| *name);
+        // Sorted, so that the answer never changes.
+        let mut own: Vec<&str> = own.collect();
+        own.sort_unstable();
+        let services = catalogue::services().iter().map(|service| service.name);
+        match wanted {
+            Wanted::Addresses => suggest(name, own),
+            Wanted::Things | Wanted::Any => suggest(name, own.into_iter().chain(services)),
+        }
+    }
+
     /// The error for a name that nobody defined.
     pub(super) fn unknown(&self, name: &str, span: Span, wanted: Wanted) -> Report {
         if !matches!(wanted, Wanted::Things)
@@ -232,15 +255,7 @@ impl<'a> Names<'a> {
         {
             return report;
         }
-        let own = self.own.iter().filter(|(_, named)| wanted.takes(&named.meaning)).map(|(name, _)| *name);
-        // Sorted, so that the answer never changes.
-        let mut own: Vec<&str> = own.collect();
-        own.sort_unstable();
-        let services = catalogue::services().iter().map(|service| service.name);
-        let near = match wanted {
-            Wanted::Addresses => suggest(name, own),
-            Wanted::Things | Wanted::Any => suggest(name, own.into_iter().chain(services)),
-        };
+        let near = self.near(name, wanted);
         let report = match wanted {
             Wanted::Things => Report::error("unknown-service", span, format!("`{name}` is not a service")),
             Wanted::Addresses => Report::error("unknown-name", span, format!("nothing defines `{name}`")),
@@ -296,9 +311,10 @@ fn together(all: Vec<(Meaning, Span)>, reports: &mut Vec<Report>) -> Meaning {
     let mut items = all.into_iter();
     let Some((mut whole, first)) = items.next() else { return Meaning::Broken };
     let mut things: Option<things::Distinct> = None;
+    let mut sets: Vec<Arc<AddrSet>> = Vec::new();
     for (meaning, span) in items {
         match (&mut whole, meaning) {
-            (Meaning::Addresses(set), Meaning::Addresses(more)) => *set = Arc::new(set.union(&more)),
+            (Meaning::Addresses(_), Meaning::Addresses(more)) => sets.push(more),
             (Meaning::Things(start), Meaning::Things(more)) => {
                 things.get_or_insert_with(|| things::Distinct::new(start)).extend(&more);
             }
@@ -325,10 +341,28 @@ fn together(all: Vec<(Meaning, Span)>, reports: &mut Vec<Report>) -> Meaning {
             }
         }
     }
-    match things {
-        Some(things) => Meaning::Things(Arc::new(things.into_vec())),
-        None => whole,
+    match (whole, things) {
+        (Meaning::Things(_), Some(things)) => Meaning::Things(Arc::new(things.into_vec())),
+        (Meaning::Addresses(set), _) => {
+            sets.push(set);
+            Meaning::Addresses(union(sets))
+        }
+        (whole, _) => whole,
     }
+}
+
+/// All sets together; two by two, so that many small ones cost little.
+pub(super) fn union(mut sets: Vec<Arc<AddrSet>>) -> Arc<AddrSet> {
+    while sets.len() > 1 {
+        sets = sets
+            .chunks(2)
+            .map(|pair| match pair {
+                [a, b] => Arc::new(a.union(b)),
+                _ => pair.first().cloned().unwrap_or_default(),
+            })
+            .collect();
+    }
+    sets.pop().unwrap_or_default()
 }
 
 fn circle(path: &[(&str, Vec<&Spanned<Item>>)], used: &str, span: Span) -> Report {

@@ -3,7 +3,7 @@
 use super::Context;
 use super::facts::Host;
 use super::model::{Accounts, Interface, Peers, Scope, Way};
-use super::names::{Meaning, Wanted, interface};
+use super::names::{self, Meaning, Wanted, interface};
 use crate::catalogue;
 use crate::net::{AddrSet, Family, IpRange, Prefix};
 use crate::report::{Report, Span, Spanned, suggest};
@@ -122,8 +122,8 @@ impl Context<'_> {
                 },
             }
         }
-        let plain = AddrSet::new(prefixes, ranges);
-        whole.then(|| Arc::new(sets.iter().fold(plain, |all, set| all.union(set))))
+        sets.push(Arc::new(AddrSet::new(prefixes, ranges)));
+        whole.then(|| names::union(sets))
     }
 
     fn addresses_of(&mut self, name: &str, span: Span) -> Option<Arc<AddrSet>> {
@@ -341,18 +341,20 @@ impl Kind {
 
     /// The number of an account; a number is its own, whether or not somebody has it.
     fn id(self, host: &Host, account: &str) -> Option<u32> {
-        match self.all(host).get(account) {
-            Some(id) => Some(*id),
-            // The largest number means "nobody" to the kernel.
-            None => account.parse().ok().filter(|id| *id != u32::MAX),
+        if let Some(id) = self.all(host).get(account) {
+            return Some(*id);
         }
+        let plain =
+            account.bytes().all(|b| b.is_ascii_digit()) && (account == "0" || !account.starts_with('0'));
+        // The largest number means "nobody" to the kernel.
+        plain.then(|| account.parse().ok()).flatten().filter(|id| *id != u32::MAX)
     }
 
     fn unknown(self, host: &Host, account: &Spanned<String>) -> Report {
         let (word, name) = (self.word(), &account.node);
         if name.bytes().all(|b| b.is_ascii_digit()) {
             return Report::error("account-number", account.span, format!("there is no {word} `{name}`"))
-                .label(format!("numbers go up to {}", u32::MAX - 1));
+                .label(format!("numbers go from 0 to {}, without zeros before them", u32::MAX - 1));
         }
         let report =
             Report::error("unknown-account", account.span, format!("this host has no {word} `{name}`"));

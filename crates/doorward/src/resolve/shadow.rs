@@ -14,6 +14,9 @@ const MAX_INTERVALS: usize = 1024;
 /// So many sentences with a wider source are looked at for each.
 const MAX_WIDER: usize = 16;
 
+/// So many needless sentences are shown: a program that writes policies can make thousands.
+const MAX_SHOWN: usize = 50;
+
 /// How one sentence makes another needless.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Needless {
@@ -41,15 +44,14 @@ pub(super) fn warn(
     found.broad();
     found.nested(|peers| intervals(peers, |set| set.v4().as_slice()));
     found.nested(|peers| intervals(peers, |set| set.v6().as_slice()));
+    let mut warnings = Vec::new();
     for (index, by) in found.by.iter().enumerate().filter(|(index, _)| !lifted.contains(index)) {
         let (Some((other, how)), Some((span, _))) = (by, places.rules.get(index)) else { continue };
-        let (Some((place, _)), Some(verdict)) =
-            (places.rules.get(*other), resolved.rules.get(*other).map(|r| r.verdict))
-        else {
+        let (Some((place, _)), Some(rule)) = (places.rules.get(*other), resolved.rules.get(*other)) else {
             continue;
         };
-        let word = verdict.word();
-        context.reports.push(match how {
+        let word = rule.verdict.word();
+        warnings.push(match how {
             Needless::Shadowed => Report::warning("shadowed", *span, format!("a `{word}` takes all of this"))
                 .label("this never matches")
                 .other(*place, format!("the `{word}` is here"))
@@ -72,6 +74,15 @@ pub(super) fn warn(
                 .way_out("take one of them out"),
         });
     }
+    let more = warnings.len().saturating_sub(MAX_SHOWN);
+    warnings.truncate(MAX_SHOWN);
+    if let Some(last) = warnings.pop() {
+        warnings.push(match more {
+            0 => last,
+            more => last.way_out(format!("{more} more sentences never match or change nothing")),
+        });
+    }
+    context.reports.extend(warnings);
 }
 
 struct Found<'a> {

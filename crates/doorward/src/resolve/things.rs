@@ -53,10 +53,9 @@ pub(super) fn icmp(name: &str, span: Span, reports: &mut Vec<Report>) -> Option<
 
 /// `protocol NAME` or `protocol NUMBER`.
 pub(super) fn protocol(word: &str, span: Span, reports: &mut Vec<Report>) -> Option<Traffic> {
-    let proto = match word.parse() {
-        Ok(number) => Some(Proto(number)),
-        Err(_) => Proto::by_name(word),
-    };
+    // Digits only: the standard library would take a sign.
+    let number = word.bytes().all(|b| b.is_ascii_digit()).then(|| word.parse().ok()).flatten();
+    let proto = number.map(Proto).or_else(|| Proto::by_name(word));
     match proto {
         None => {
             let report = Report::error(
