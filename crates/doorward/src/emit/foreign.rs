@@ -84,6 +84,34 @@ pub(super) fn numgen(kind: u32, modulus: u32, offset: u32) -> Sym {
     Sym::new(Kind::Written(text), Ty::Integer, Order::Host, 32)
 }
 
+/// The operating system that a SYN looks like.
+pub(super) fn fingerprint(ttl: u32, flags: u32) -> Sym {
+    let ttl = match ttl {
+        1 => "ttl loose ",
+        2 => "ttl skip ",
+        _ => "",
+    };
+    let what = if flags & 1 == 1 { "version" } else { "name" };
+    Sym::new(Kind::Written(format!("osf {ttl}{what}")), Ty::Text, Order::Host, 128)
+}
+
+/// A property of the transformation by which packets are encrypted.
+pub(super) fn ipsec(key: u32, direction: u32, level: u32) -> Option<Sym> {
+    let (word, ty, bits, order) = match key {
+        1 => ("ip daddr", Ty::Ip4, 32, Order::Network),
+        2 => ("ip6 daddr", Ty::Ip6, 128, Order::Network),
+        3 => ("ip saddr", Ty::Ip4, 32, Order::Network),
+        4 => ("ip6 saddr", Ty::Ip6, 128, Order::Network),
+        5 => ("reqid", Ty::Integer, 32, Order::Host),
+        6 => ("spi", Ty::Integer, 32, Order::Network),
+        _ => return None,
+    };
+    let direction = ["in", "out"].get(direction as usize)?;
+    let level = if level == 0 { String::new() } else { format!(" spnum {level}") };
+    let kind = Kind::Written(format!("ipsec {direction}{level} {word}"));
+    Some(Sym::new(kind, ty, order, bits))
+}
+
 fn modulo(modulus: u32, seed: Option<u32>, offset: u32) -> String {
     let mut text = format!("mod {modulus}");
     if let Some(seed) = seed {
@@ -111,14 +139,13 @@ impl Walk<'_> {
             }
             "hash" => self.hash(&attributes),
             "osf" => {
-                let ttl = match attributes.number(2).unwrap_or(0) {
-                    1 => "ttl loose ",
-                    2 => "ttl skip ",
-                    _ => "",
-                };
-                let what = if attributes.number(3).unwrap_or(0) & 1 == 1 { "version" } else { "name" };
-                let kind = Kind::Written(format!("osf {ttl}{what}"));
-                self.load(attributes.reg(1)?, Sym::new(kind, Ty::Text, Order::Host, 128))
+                let (ttl, flags) = (attributes.number(2).unwrap_or(0), attributes.number(3).unwrap_or(0));
+                self.load(attributes.reg(1)?, fingerprint(ttl, flags))
+            }
+            "xfrm" => {
+                let direction = attributes.number(3).unwrap_or(0);
+                let sym = ipsec(attributes.number(2)?, direction, attributes.number(4).unwrap_or(0))?;
+                self.load(attributes.reg(1)?, sym)
             }
             "exthdr" | "tcpopt" => self.write_option(&attributes),
             "queue" => self.queue(&attributes),

@@ -463,26 +463,65 @@ pub(super) const IPV4_OPTIONS: &[Extension] = &[
     extension(148, "ra", &[TYPE, LENGTH, number("value", 16, 16)]),
 ];
 
-/// SCTP chunks; nft names only their common fields here.
-pub(super) const SCTP_CHUNKS: &[Extension] = &[
-    extension(0, "data", SCTP_FIELDS),
-    extension(1, "init", SCTP_FIELDS),
-    extension(2, "init-ack", SCTP_FIELDS),
-    extension(3, "sack", SCTP_FIELDS),
-    extension(4, "heartbeat", SCTP_FIELDS),
-    extension(5, "heartbeat-ack", SCTP_FIELDS),
-    extension(6, "abort", SCTP_FIELDS),
-    extension(7, "shutdown", SCTP_FIELDS),
-    extension(8, "shutdown-ack", SCTP_FIELDS),
-    extension(9, "error", SCTP_FIELDS),
-    extension(10, "cookie-echo", SCTP_FIELDS),
-    extension(11, "cookie-ack", SCTP_FIELDS),
-    extension(12, "ecne", SCTP_FIELDS),
-    extension(13, "cwr", SCTP_FIELDS),
-    extension(14, "shutdown-complete", SCTP_FIELDS),
+const CHUNK_FLAGS: Field = number("flags", 8, 8);
+const CHUNK_LENGTH: Field = number("length", 16, 16);
+const CHUNK: &[Field] = &[TYPE, CHUNK_FLAGS, CHUNK_LENGTH];
+const CHUNK_INIT: &[Field] = &[
+    TYPE,
+    CHUNK_FLAGS,
+    CHUNK_LENGTH,
+    number("init-tag", 32, 32),
+    number("a-rwnd", 64, 32),
+    number("num-outbound-streams", 96, 16),
+    number("num-inbound-streams", 112, 16),
+    number("initial-tsn", 128, 32),
 ];
 
-const SCTP_FIELDS: &[Field] = &[number("type", 0, 8), number("flags", 8, 8), number("length", 16, 16)];
+/// SCTP chunks.
+pub(super) const SCTP_CHUNKS: &[Extension] = &[
+    extension(
+        0,
+        "data",
+        &[
+            TYPE,
+            CHUNK_FLAGS,
+            CHUNK_LENGTH,
+            number("tsn", 32, 32),
+            number("stream", 64, 16),
+            number("ssn", 80, 16),
+            number("ppid", 96, 32),
+        ],
+    ),
+    extension(1, "init", CHUNK_INIT),
+    extension(2, "init-ack", CHUNK_INIT),
+    extension(
+        3,
+        "sack",
+        &[
+            TYPE,
+            CHUNK_FLAGS,
+            CHUNK_LENGTH,
+            number("cum-tsn-ack", 32, 32),
+            number("a-rwnd", 64, 32),
+            number("num-gap-ack-blocks", 96, 16),
+            number("num-dup-tsns", 112, 16),
+        ],
+    ),
+    extension(4, "heartbeat", CHUNK),
+    extension(5, "heartbeat-ack", CHUNK),
+    extension(6, "abort", CHUNK),
+    extension(7, "shutdown", &[TYPE, CHUNK_FLAGS, CHUNK_LENGTH, number("cum-tsn-ack", 32, 32)]),
+    extension(8, "shutdown-ack", CHUNK),
+    extension(9, "error", CHUNK),
+    extension(10, "cookie-echo", CHUNK),
+    extension(11, "cookie-ack", CHUNK),
+    extension(12, "ecne", &[TYPE, CHUNK_FLAGS, CHUNK_LENGTH, number("lowest-tsn", 32, 32)]),
+    extension(13, "cwr", &[TYPE, CHUNK_FLAGS, CHUNK_LENGTH, number("lowest-tsn", 32, 32)]),
+    extension(14, "shutdown-complete", CHUNK),
+    extension(128, "asconf-ack", &[TYPE, CHUNK_FLAGS, CHUNK_LENGTH, number("seqno", 32, 32)]),
+    extension(192, "forward-tsn", &[TYPE, CHUNK_FLAGS, CHUNK_LENGTH, number("new-cum-tsn", 32, 32)]),
+    extension(193, "asconf", &[TYPE, CHUNK_FLAGS, CHUNK_LENGTH, number("seqno", 32, 32)]),
+];
 
 #[cfg(test)]
 mod tests {

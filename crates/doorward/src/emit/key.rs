@@ -158,9 +158,11 @@ fn typeof_sym(bytes: &[u8]) -> Option<Sym> {
             Some(Sym::new(Kind::Concat(parts), Ty::Invalid, Order::None, bits))
         }
         10 => super::foreign::socket(number(0)?, 0),
+        11 => Some(super::foreign::fingerprint(0, 0)),
         23 => Some(super::foreign::numgen(number(0)?, number(1)?, number(2).unwrap_or(0))),
         25 => sym::rt(number(0)?),
         26 => sym::fib(number(0)?, number(1)?),
+        27 => super::foreign::ipsec(number(0)?, number(2)?, number(1).unwrap_or(0)),
         _ => None,
     }
 }
@@ -197,7 +199,13 @@ fn extension(data: &Udata) -> Option<Sym> {
             usize::try_from(field).ok()?.checked_sub(1)?,
         ),
         exthdr::TCPOPT => (TCP_OPTIONS.iter().find(by_number)?, usize::try_from(field).ok()?),
-        exthdr::IPV4 => (IPV4_OPTIONS.iter().find(by_number)?, usize::try_from(field).ok()?),
+        exthdr::IPV4 => {
+            // nft counts the fields of all options in one list.
+            let name = ["type", "length", "value", "ptr", "addr"]
+                .get(usize::try_from(field).ok()?.checked_sub(1)?)?;
+            let option = IPV4_OPTIONS.iter().find(by_number)?;
+            (option, option.fields.iter().position(|field| field.name == *name)?)
+        }
         _ => (SCTP_CHUNKS.iter().find(by_number)?, usize::try_from(field).ok()?),
     };
     let field = extension.fields.get(index)?;

@@ -2,7 +2,7 @@
 
 use super::context::{Context, Item, ct_layer, key, meta_layer};
 use super::headers::{Header, layer};
-use super::sym::{Kind, Op, SetRef, Sym, Writer};
+use super::sym::{Exthdr, Kind, Op, SetRef, Sym, Writer};
 use super::types::{Base, Order, Ty};
 use crate::ruleset::{Elements, Table, exthdr, set_flags};
 
@@ -335,15 +335,8 @@ impl Draft<'_> {
                 self.relate_payload(rel.op, field, rel.right);
             }
             Kind::Exthdr(place) => {
-                let shift = mask_number.trailing_zeros();
-                let len = (!(mask_number >> shift.min(127))).trailing_zeros();
-                let before = (mask.bits.div_ceil(8) * 8).saturating_sub(shift + len);
-                let mut place = place.clone();
-                place.offset += before;
-                let field = super::sym::extension(place, len);
-                let known = matches!(&field.kind, Kind::Exthdr(place) if place.find(len).1.is_some());
-                if known && mask_number != 0 {
-                    shift_right(&mut rel.right, shift, len);
+                if let Some((field, shift)) = narrowed(place, &mask) {
+                    shift_right(&mut rel.right, shift, field.bits);
                     rel.right.set_type(field.ty, Order::Network);
                     rel.left = field;
                 }
@@ -355,15 +348,22 @@ impl Draft<'_> {
 
     /// `(payload & mask) >> n`: the field itself, if that is what mask and shift select.
     fn relate_shifted(&mut self, mut rel: Rel, inner: Sym, by: &Sym) {
-        if let Kind::Binop(Op::And, left, mask) = inner.kind
-            && let (Some(amount), Kind::Payload(_)) = (by.number(), &left.kind)
-        {
-            let mut field = *left;
-            if self.context.trim(&mut field, &mask).map(u128::from) == Some(amount) {
-                self.context.complete(&mut field);
-                self.context.payload_implies(&field, &mut self.items);
-                rel.left = field;
+        let Kind::Binop(Op::And, left, mask) = inner.kind else { return self.push(rel) };
+        let amount = by.number();
+        let found = match &left.kind {
+            Kind::Payload(_) => {
+                let mut field = (*left).clone();
+                self.context.trim(&mut field, &mask).map(|shift| (field, shift))
             }
+            Kind::Exthdr(place) => narrowed(place, &mask),
+            _ => None,
+        };
+        if let Some((mut field, shift)) = found
+            && amount == Some(u128::from(shift))
+        {
+            self.context.complete(&mut field);
+            self.context.payload_implies(&field, &mut self.items);
+            rel.left = field;
         }
         self.push(rel);
     }
@@ -409,6 +409,17 @@ impl Draft<'_> {
         self.context.complete(&mut field);
         matches!(&field.kind, Kind::Payload(p) if p.field.is_some()).then_some((field, set >> shift))
     }
+}
+
+/// The field of an extension header or option that a mask selects, and the bits to shift constants by.
+fn narrowed(place: &Exthdr, mask: &Sym) -> Option<(Sym, u32)> {
+    let number = mask.number().filter(|number| *number != 0)?;
+    let shift = number.trailing_zeros();
+    let len = (number >> shift).trailing_ones();
+    let before = (mask.bits.div_ceil(8) * 8).checked_sub(shift + len)?;
+    let place = Exthdr { offset: place.offset + before, ..place.clone() };
+    let known = place.find(len).1.is_some();
+    known.then(|| (super::sym::extension(place, len), shift))
 }
 
 /// `flags & mask` against flags: any of them, none of them, or these of those.

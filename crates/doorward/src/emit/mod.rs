@@ -187,7 +187,8 @@ fn base_text(family: TableFamily, base: &Base) -> String {
         [] => String::new(),
         [one] => format!(" device \"{}\"", clean(one)),
         many => {
-            let names: Vec<String> = many.iter().map(|name| clean(name)).collect();
+            let mut names: Vec<String> = many.iter().map(|name| clean(name)).collect();
+            names.sort();
             format!(" devices = {{ {} }}", names.join(", "))
         }
     };

@@ -31,7 +31,7 @@ fn lines(kind: &ObjectKind, style: &Style) -> Option<Vec<String>> {
             format!("type \"{}\" protocol {}", clean(helper), protocol(u32::from(*l4proto))),
             format!("l3proto {}", family(u32::from(*l3proto))),
         ],
-        ObjectKind::Limit(limit) => vec![statement::rate(limit, true)],
+        ObjectKind::Limit(limit) => vec![statement::rate(limit)],
         ObjectKind::Other { number, data } => {
             let attributes = Attributes::read(data);
             match number {
@@ -40,6 +40,7 @@ fn lines(kind: &ObjectKind, style: &Style) -> Option<Vec<String>> {
                     let flags = attributes.number(2).unwrap_or(0);
                     vec![statement::quota(attributes.wide(1)?, used, flags, false)]
                 }
+                7 => timeout_lines(&attributes, style)?,
                 8 => vec![format!("\"{}\"", attributes.text(1)?)],
                 9 => vec![
                     format!("protocol {}", protocol(attributes.number(2)?)),
@@ -62,6 +63,43 @@ fn family(number: u32) -> &'static str {
         10 => "ip6",
         _ => "unknown",
     }
+}
+
+/// Timeouts by state of the connection; nft leaves out the usual ones.
+fn timeout_lines(attributes: &Attributes, style: &Style) -> Option<Vec<String>> {
+    const TCP: &[(&str, u32)] = &[
+        ("syn_sent", 120),
+        ("syn_recv", 60),
+        ("established", 432_000),
+        ("fin_wait", 120),
+        ("close_wait", 60),
+        ("last_ack", 30),
+        ("time_wait", 120),
+        ("close", 10),
+        ("syn_sent2", 120),
+        ("retrans", 300),
+        ("unack", 300),
+    ];
+    const UDP: &[(&str, u32)] = &[("unreplied", 30), ("replied", 120)];
+    let protocol = attributes.number(2)?;
+    let states = match protocol {
+        6 => TCP,
+        17 => UDP,
+        _ => return None,
+    };
+    let seconds = Attributes::read(attributes.bytes(3)?);
+    let changed: Vec<String> = (1..)
+        .zip(states)
+        .filter_map(|(number, (name, usual))| {
+            let seconds = seconds.number(number).filter(|seconds| seconds != usual)?;
+            Some(format!("{name} : {seconds}"))
+        })
+        .collect();
+    Some(vec![
+        format!("protocol {}", Ty::Proto.write(u128::from(protocol), 8, false, style)),
+        format!("l3proto {}", family(attributes.number(1)?)),
+        format!("policy = {{ {} }}", changed.join(", ")),
+    ])
 }
 
 /// Options of a SYN proxy, one a line; nft sets a space between the last two even where one is missing.

@@ -239,7 +239,7 @@ impl<'a> Walk<'a> {
         let text = match expr {
             Expr::Counter { .. } if self.stateless => "counter".to_owned(),
             Expr::Counter { packets, bytes } => statement::counter(*packets, *bytes),
-            Expr::Limit(limit) => format!("limit {}", statement::rate(limit, false)),
+            Expr::Limit(limit) => format!("limit {}", statement::rate(limit)),
             Expr::Quota { bytes, consumed, flags } => {
                 format!("quota {}", statement::quota(*bytes, *consumed, *flags, self.stateless))
             }
@@ -391,7 +391,8 @@ impl<'a> Walk<'a> {
         const NETMAP: u32 = 0x40;
         let (ty, family) = match nat.family {
             10 => (Ty::Ip6, " ip6"),
-            _ => (Ty::Ip4, " ip"),
+            2 => (Ty::Ip4, " ip"),
+            _ => (Ty::Ip4, ""),
         };
         let mut shown_family = self.draft.table.family == TableFamily::Inet;
         // A map that gives address and port at once, or both ends of a range, says all by one value.

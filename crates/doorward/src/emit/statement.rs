@@ -32,10 +32,8 @@ fn unit(seconds: u64) -> &'static str {
     }
 }
 
-/// The rate of a limit, without the word `limit`; nft leaves out the usual bucket size 5.
-///
-/// `object` for a limit with a name, where nft always writes the bucket of a volume.
-pub(super) fn rate(limit: &Limit, object: bool) -> String {
+/// The rate of a limit, without the word `limit`; nft leaves out the usual bucket of 5 packets.
+pub(super) fn rate(limit: &Limit) -> String {
     let over = if limit.over { "over " } else { "" };
     let per = unit(limit.seconds);
     match limit.unit {
@@ -49,8 +47,7 @@ pub(super) fn rate(limit: &Limit, object: bool) -> String {
         LimitUnit::Bytes => {
             let (rate, unit) = volume(limit.rate);
             let (burst, burst_unit) = volume(u64::from(limit.burst));
-            let shown = if object { limit.burst > 0 } else { limit.burst != 5 };
-            let burst = if shown { format!(" burst {burst} {burst_unit}") } else { String::new() };
+            let burst = if burst > 0 { format!(" burst {burst} {burst_unit}") } else { String::new() };
             format!("rate {over}{rate} {unit}/{per}{burst}")
         }
     }
@@ -193,10 +190,11 @@ mod tests {
         for (limit, text) in [
             (limit(6, 60, 5, Packets, true), "rate over 6/minute"),
             (limit(10, 1, 20, Packets, false), "rate 10/second burst 20 packets"),
-            (limit(512 * 1024, 1, 5, Bytes, false), "rate 512 kbytes/second"),
+            (limit(512 * 1024, 1, 0, Bytes, false), "rate 512 kbytes/second"),
+            (limit(1, 1, 5, Bytes, false), "rate 1 bytes/second burst 5 bytes"),
             (limit(100, 3600, 2048, Bytes, true), "rate over 100 bytes/hour burst 2 kbytes"),
         ] {
-            assert_eq!(rate(&limit, false), text);
+            assert_eq!(rate(&limit), text);
         }
     }
 

@@ -275,7 +275,12 @@ impl Exthdr {
     /// The extension and field that lie there.
     pub(super) fn find(&self, bits: u32) -> (Option<&'static str>, Option<&'static Field>) {
         let mut first = None;
-        for extension in self.table().iter().filter(|e| e.number == self.number) {
+        // nft tries the deprecated routing header last.
+        let old = |e: &&Extension| e.name == "rt0";
+        let all = self.table().iter();
+        for extension in
+            all.clone().filter(|e| !old(e)).chain(all.filter(old)).filter(|e| e.number == self.number)
+        {
             first = first.or(Some(extension.name));
             let here = |field: &&Field| field.offset == self.offset && field.bits == bits;
             if let Some(field) = extension.fields.iter().find(here) {

@@ -74,6 +74,8 @@ fn table(family: TableFamily) -> Table {
     use KeyPart::{Addr4, Iifname, L4proto, Mark, Network, Nfproto, Port};
     let mut table = Table::new(family, "t");
     table.sets = vec![
+        Set::over("one", &[Network(0, 1)]),
+        Set::over("two", &[Network(0, 2)]),
         Set::over("h", &[Network(12, 4)]),
         Set::over("c", &[Mark]),
         Set::over("a", &[Addr4]),
@@ -426,4 +428,19 @@ fn priorities_by_name() {
     ] {
         assert_eq!(priority(family, hook, number), text);
     }
+}
+
+#[test]
+fn shifted_fields() {
+    let frag = Expr::Exthdr { header: 44, offset: 2, len: 2, flags: 0, op: exthdr::IPV6, dreg: R };
+    let shift = Expr::Bitwise { sreg: R, dreg: R, len: 2, op: Bitop::Shr(3) };
+    let exprs = vec![frag, mask(&[0xff, 0xf8], &[0, 0]), shift, lookup("two"), accept()];
+    assert_eq!(text(exprs), "frag frag-off @two accept");
+    let version = vec![
+        network(0, 1),
+        mask(&[0xf0], &[0]),
+        Expr::Bitwise { sreg: R, dreg: R, len: 1, op: Bitop::Shr(4) },
+        lookup("one"),
+    ];
+    assert_eq!(text_in(TableFamily::Ip, version), "ip version @one");
 }

@@ -393,8 +393,9 @@ impl Ty {
         let info = self.info();
         match self {
             Ty::Ip4 => Ipv4Addr::from(low32(number)).to_string(),
-            Ty::Ip6 => Ipv6Addr::from(number).to_string(),
+            Ty::Ip6 => address6(number),
             Ty::Ether | Ty::LinkAddr => link_address(number, bits),
+            Ty::Time if numeric => format!("{}s", low64(number) / 1000),
             Ty::Time => duration(low64(number)),
             Ty::IfIndex => match style.interfaces.get(&(low32(number))) {
                 Some(name) => format!("\"{}\"", super::clean(name)),
@@ -465,6 +466,14 @@ fn text(number: u128, bits: u32) -> String {
     }
 }
 
+/// An IPv6 address as the C library writes it: with an IPv4 address at the end where only that is set.
+fn address6(number: u128) -> String {
+    if number >> 32 == 0 && number >> 16 != 0 {
+        return format!("::{}", Ipv4Addr::from(low32(number)));
+    }
+    Ipv6Addr::from(number).to_string()
+}
+
 fn link_address(number: u128, bits: u32) -> String {
     bytes(number, bits).iter().fold(String::new(), |mut text, byte| {
         let colon = if text.is_empty() { "" } else { ":" };
@@ -530,6 +539,8 @@ mod tests {
         for (ty, number, bits, text) in [
             (Ty::Ip4, 0xc000_0201, 32, "192.0.2.1"),
             (Ty::Ip6, 1, 128, "::1"),
+            (Ty::Ip6, 0x1234_1234, 128, "::18.52.18.52"),
+            (Ty::Ip6, 0xffff_c000_0201, 128, "::ffff:192.0.2.1"),
             (Ty::Ether, 0x0201_0304_0506, 48, "02:01:03:04:05:06"),
             (Ty::Mark, 0x10, 32, "0x00000010"),
             (Ty::Service, 22, 16, "22"),
