@@ -40,17 +40,34 @@ fn snippet(out: &mut String, sources: &Sources, span: Span, label: &str) {
     let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |at| at + 1);
     let line = text.get(line_start..).unwrap_or("").lines().next().unwrap_or("");
     let number = place.line.to_string();
-    let _ = writeln!(out, "  {number} │ {line}");
-    let before = place.column.saturating_sub(1) as usize;
+    let mut before = place.column.saturating_sub(1) as usize;
+    let shown = window(line, &mut before);
+    let _ = writeln!(out, "  {number} │ {shown}");
     let in_line = line.get(start - line_start..).unwrap_or("").len();
     let width = sources
         .text(span.file)
         .get(start..start + in_line.min((span.end.saturating_sub(span.start)) as usize))
         .map_or(1, |t| t.chars().count())
-        .max(1);
+        .clamp(1, shown.chars().count().saturating_sub(before).max(1));
     let gap = if label.is_empty() { "" } else { " " };
     let _ =
         writeln!(out, "  {:pad$} │ {:before$}{}{gap}{label}", "", "", "^".repeat(width), pad = number.len());
+}
+
+/// A longer line is shown around its carets only.
+const WIDEST: usize = 160;
+
+/// The part of a line that is shown; `before`, the column of the carets, is moved with it.
+fn window(line: &str, before: &mut usize) -> String {
+    let printed = |from: usize, count: usize| line.chars().skip(from).take(count);
+    let from = before.saturating_sub(WIDEST / 2);
+    let more = line.chars().nth(from + WIDEST).is_some();
+    if from == 0 && !more {
+        return printed(0, WIDEST).collect();
+    }
+    let start = if from == 0 { "" } else { "…" };
+    *before = *before - from + start.chars().count();
+    start.chars().chain(printed(from, WIDEST)).chain(more.then_some('…')).collect()
 }
 
 /// What commands a terminal, or turns the direction of writing, never reaches one from a policy, be it
@@ -59,8 +76,12 @@ fn printable(c: char) -> char {
     match c {
         '\n' => '\n',
         '\t' => ' ',
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
         c if c.is_control() => '\u{fffd}',
+        '\u{ad}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' => '\u{fffd}',
         c => c,
     }
 }
@@ -99,6 +120,20 @@ mod tests {
             !said.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}', '\u{2066}', '\t', '\r']),
             "{said:?}"
         );
+    }
+
+    /// What reverses or hides text is replaced, and a long line is cut around its carets.
+    #[test]
+    fn a_terminal_is_not_fooled() {
+        let mut sources = Sources::default();
+        let file = sources.add("p", format!("a\u{202e}b\n{}ssh{}", "x".repeat(300), "y".repeat(300)));
+        let odd = Report::error("x", Span { file, start: 1, end: 4 }, "m").render(&sources);
+        assert_eq!(odd, "p:1:2: m\n  1 │ a\u{fffd}b\n    │  ^\n");
+        let long =
+            Report::error("x", Span { file, start: 306, end: 309 }, "m").label("here").render(&sources);
+        let lines: Vec<&str> = long.lines().collect();
+        assert_eq!(lines[1], format!("  2 │ …{}ssh{}…", "x".repeat(80), "y".repeat(77)));
+        assert_eq!(lines[2], format!("    │ {}^^^ here", " ".repeat(81)));
     }
 
     /// A span at the end of the text, and one past it, must not panic.
