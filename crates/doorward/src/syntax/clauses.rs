@@ -8,6 +8,9 @@ use super::{foreign, words};
 use crate::net::PortRange;
 use crate::report::{Report, Span, Spanned, suggest};
 
+/// Clauses whose items are joined by commas.
+const LISTS: [&str; 7] = ["from", "to", "except", "on", "by user", "by group", "by unit"];
+
 /// The clauses of one sentence while they are read.
 pub(super) struct Clauses {
     /// The first word of the sentence.
@@ -35,8 +38,7 @@ impl Clauses {
     }
 
     pub(super) fn scope_is_empty(&self) -> bool {
-        const SCOPE: [&str; 7] = ["from", "to", "except", "on", "by user", "by group", "by unit"];
-        !self.seen.iter().any(|(kind, _)| SCOPE.contains(kind))
+        !self.seen.iter().any(|(kind, _)| LISTS.contains(kind))
     }
 
     /// Reads clauses until the sentence ends, or `is` comes.
@@ -100,15 +102,22 @@ impl Clauses {
     }
 
     /// Each kind at most once.
-    fn once(&mut self, reader: &mut Reader<'_>, kind: &'static str, span: Span) -> Read<()> {
-        let Some((_, first)) = self.seen.iter().find(|(seen, _)| *seen == kind) else {
+    fn once(&mut self, reader: &mut Reader<'_>, kind: &'static str, first: usize, span: Span) -> Read<()> {
+        let Some((_, earlier)) = self.seen.iter().find(|(seen, _)| *seen == kind) else {
             self.seen.push((kind, span));
             return Ok(());
         };
         let report = Report::error("clause-twice", span, format!("`{kind}` is said twice"))
-            .other(*first, "the first is here");
+            .other(*earlier, "the first is here");
+        let end = first + kind.split(' ').count();
+        if LISTS.contains(&kind)
+            && self.seen.last().is_some_and(|(last, _)| *last == kind)
+            && reader.text_at(end - 1) != "by"
+        {
+            reader.fix(first, end, ",");
+        }
         let report = match kind {
-            "from" | "to" | "except" | "on" | "by user" | "by group" | "by unit" => {
+            list if LISTS.contains(&list) => {
                 report.label("use a comma").way_out(format!("one list for both: `{kind} A, B`"))
             }
             _ => report.label("keep one of them"),
@@ -120,7 +129,7 @@ impl Clauses {
         let first = reader.position();
         let span = reader.step();
         let kind = if from { "from" } else { "to" };
-        self.once(reader, kind, span)?;
+        self.once(reader, kind, first, span)?;
         let who = who(reader, kind)?;
         values_end(reader)?;
         let except = if reader.word() == Some("except") && reader.word_ahead(1) != Some("by") {
@@ -155,7 +164,7 @@ impl Clauses {
                 );
             }
         }
-        self.once(reader, "except", here)?;
+        self.once(reader, "except", reader.position(), here)?;
         self.parts.scope.except = Some(excepted(reader)?);
         Ok(())
     }
@@ -186,7 +195,7 @@ impl Clauses {
             None => return reader.missing("`user` or `group`"),
         };
         reader.step();
-        self.once(reader, kind, span)?;
+        self.once(reader, kind, first, span)?;
         let what =
             if kind == "by group" { "the name or number of a group" } else { "the name or number of a user" };
         let accounts = reader.list(|reader| {
@@ -224,7 +233,7 @@ impl Clauses {
     fn on(&mut self, reader: &mut Reader<'_>) -> Read<()> {
         let first = reader.position();
         let span = reader.step();
-        self.once(reader, "on", span)?;
+        self.once(reader, "on", first, span)?;
         let names = reader.list(|reader| reader.opaque("the name of an interface", value::interface))?;
         values_end(reader)?;
         self.parts.scope.on = Some(Spanned::new(names, reader.since(first)));
@@ -254,7 +263,7 @@ impl Clauses {
         self.not_here(reader, "limit")?;
         let first = reader.position();
         let span = reader.step();
-        self.once(reader, "limit", span)?;
+        self.once(reader, "limit", first, span)?;
         let rate = rate(reader)?;
         let burst = match reader.eat("burst") {
             Some(_) => reader.value("a number", burst)?,
@@ -298,8 +307,8 @@ impl Clauses {
 
     fn passive(&mut self, reader: &mut Reader<'_>) -> Read<()> {
         self.not_here(reader, "passive")?;
-        let span = reader.step();
-        self.once(reader, "passive", span)?;
+        let (first, span) = (reader.position(), reader.step());
+        self.once(reader, "passive", first, span)?;
         self.parts.passive =
             reader.value("a range of ports, like `50000-50100`", |word| match word.split_once('/') {
                 Some((range, _)) if value::port_range(range).is_ok() => {
@@ -314,8 +323,8 @@ impl Clauses {
     fn flag(&mut self, reader: &mut Reader<'_>, helper: bool) -> Read<()> {
         let kind = if helper { "helper" } else { "log" };
         self.not_here(reader, kind)?;
-        let span = reader.step();
-        self.once(reader, kind, span)?;
+        let (first, span) = (reader.position(), reader.step());
+        self.once(reader, kind, first, span)?;
         if helper {
             self.parts.helper = Some(span);
         } else {
@@ -328,7 +337,7 @@ impl Clauses {
         self.not_here(reader, "until")?;
         let first = reader.position();
         let span = reader.step();
-        self.once(reader, "until", span)?;
+        self.once(reader, "until", first, span)?;
         self.parts.until = reader.value("a point in time, like `2026-12-31`", value::time)?;
         if self.parts.until.is_some() {
             reader.say(
@@ -353,6 +362,12 @@ impl Clauses {
                 Report::error("late-way", span, format!("`{word}` stands just behind `{verb}`"))
                     .label("say the way there, and once"),
             );
+        }
+        if self.verb == "expect"
+            && (foreign::outcome(word).is_some() || matches!(word, "allowed" | "blocked"))
+        {
+            // What is expected is said without `is`; that is for the sentence to say.
+            return Ok(());
         }
         if word == "," {
             return reader.missing("a clause");
@@ -438,10 +453,19 @@ fn who(reader: &mut Reader<'_>, kind: &str) -> Read<Who> {
                 Report::error("anyone-in-list", here, "`anyone` is everybody already")
                     .label(format!("say `{kind} anyone` alone")),
             ),
-            _ => reader.value("an address or a name", value::value),
+            _ => address(reader),
         }
     })?;
     Ok(Who::Values { outside, values })
+}
+
+/// An address, a prefix, a range or a name; the start of a clause is none of them.
+pub(super) fn address(reader: &mut Reader<'_>) -> Read<Option<Spanned<Value>>> {
+    const WHAT: &str = "an address or a name";
+    match reader.word() {
+        Some(word) if words::is_clause(word) => reader.missing(WHAT),
+        _ => reader.value(WHAT, value::value),
+    }
 }
 
 /// `except` and its values.
@@ -476,7 +500,7 @@ fn excepted(reader: &mut Reader<'_>) -> Read<Spanned<Vec<Spanned<Value>>>> {
         }
         _ => {}
     }
-    let values = reader.list(|reader| reader.value("an address or a name", value::value))?;
+    let values = reader.list(address)?;
     values_end(reader)?;
     Ok(Spanned::new(values, reader.since(first)))
 }

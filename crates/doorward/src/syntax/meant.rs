@@ -13,6 +13,44 @@ const ROUNDS: usize = 6;
 
 /// The sentence of these tokens, and what is wrong with it.
 pub(super) fn read(file: FileId, text: &str, tokens: &[Token]) -> (Option<Sentence>, Vec<Report>) {
+    if let Some(open) = tokens.iter().find(|token| token.kind == Kind::OpenQuote) {
+        return (None, vec![open_quote(file, text, tokens, *open)]);
+    }
+    let (sentence, mut reports) = said(file, text, tokens);
+    for report in &mut reports {
+        clip(&mut report.message);
+        clip(&mut report.label);
+        report.ways_out.iter_mut().for_each(clip);
+    }
+    (sentence, reports)
+}
+
+/// A quote that is not closed; what would stand in it is the rest of the line.
+fn open_quote(file: FileId, text: &str, tokens: &[Token], open: Token) -> Report {
+    let report = Report::error("unclosed-quote", open.span(file), "the quote is not closed in this line")
+        .label("set the closing quote, or take this one out");
+    let said = open.of(text).trim_end();
+    let closed = format!("\"{}\"", said.get(1..).unwrap_or(""));
+    let line = |last: &str| {
+        join(tokens.iter().map(|token| if token.start == open.start { last } else { token.of(text) }))
+    };
+    let meant = if said.starts_with('"') { settle(&line(&closed), 0) } else { None };
+    match meant {
+        Some(meant) => report.way_out(format!("write `{meant}`")),
+        None => report,
+    }
+}
+
+/// Keeps both ends of a text that a message cannot bear.
+fn clip(text: &mut String) {
+    if text.len() > LONGEST + 100 {
+        let start: String = text.chars().take(100).collect();
+        let end: Vec<char> = text.chars().rev().take(100).collect();
+        *text = start + " … " + &end.into_iter().rev().collect::<String>();
+    }
+}
+
+fn said(file: FileId, text: &str, tokens: &[Token]) -> (Option<Sentence>, Vec<Report>) {
     let mut reader = Reader::new(file, text, tokens);
     let sentence = verbs::sentence(&mut reader);
     if !reader.is_broken() {

@@ -2,7 +2,9 @@
 
 pub mod ast;
 mod clauses;
+pub mod edit;
 mod foreign;
+mod format;
 mod lex;
 mod meant;
 mod reader;
@@ -13,4 +15,5 @@ mod words;
 pub mod write;
 
 pub use foreign::host_name_report;
+pub use format::format;
 pub use tree::{Tree, parse, parse_sentence};

@@ -18,6 +18,9 @@ pub(super) struct Fix {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stop;
 
+/// After so many mistakes a text is no policy, and a list of them helps nobody.
+pub(super) const MOST_REPORTS: usize = 1000;
+
 /// How the ids of reports start that refuse what a later version brings.
 pub(super) const NOT_YET: &str = "not-yet-";
 
@@ -108,17 +111,22 @@ impl<'a> Reader<'a> {
 
     /// Files a mistake and goes on.
     pub(super) fn say(&mut self, report: Report) {
-        self.reports.push(report);
+        if self.reports.len() <= MOST_REPORTS {
+            self.reports.push(report);
+        }
     }
 
     /// Files a mistake that ends the reading of this sentence.
     pub(super) fn stop<T>(&mut self, report: Report) -> Read<T> {
-        self.reports.push(report);
+        self.say(report);
         Err(Stop)
     }
 
     /// Notes what the tokens from `first` up to `end` should have been.
     pub(super) fn fix(&mut self, first: usize, end: usize, text: impl Into<String>) {
+        if self.fixes.len() > MOST_REPORTS {
+            return;
+        }
         self.fixes.push(Fix { first, end, text: text.into() });
     }
 

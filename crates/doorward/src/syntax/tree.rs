@@ -2,12 +2,10 @@
 
 use super::ast::Sentence;
 use super::lex::{self, Kind, Token};
+use super::reader::MOST_REPORTS;
 use super::{meant, value, words};
 use crate::report::{FileId, Report, Span};
 use std::ops::Range;
-
-/// After so many mistakes a text is no policy, and a list of them helps nobody.
-const MOST_REPORTS: usize = 1000;
 
 /// A text and what it says. Every byte is kept: comments, blank lines, blanks and line ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,6 +50,19 @@ impl Tree {
     #[must_use]
     pub fn doubtful_names(&self) -> &[String] {
         &self.doubtful
+    }
+
+    pub(super) fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// Tokens of a stretch, as the lines give them.
+    pub(super) fn tokens(&self, range: Range<usize>) -> &[Token] {
+        self.tokens.get(range).unwrap_or(&[])
+    }
+
+    pub(super) fn all_tokens(&self) -> &[Token] {
+        &self.tokens
     }
 
     /// The stretches that the text consists of, in order and without gaps.
@@ -181,6 +192,11 @@ fn goes_on(tokens: &[Token], at: usize, text: &str, verb: &str) -> bool {
 
 /// Adds the sentence that was meant to what is said about characters.
 fn say_without(reports: &mut [Report], text: &str, tokens: &[Token]) {
+    let last = tokens.last().map_or(0, |token| token.end);
+    // In a comment, nothing is wrong with the sentence.
+    if reports.first().is_some_and(|report| report.span.start >= last) {
+        return;
+    }
     if let Some(meant) = meant::without_odd_characters(text, tokens)
         && let Some(report) = reports.first_mut()
     {

@@ -242,6 +242,13 @@ fn not_an_address(word: &str, host: &str, length: Option<&str>) -> Mistake {
     if let Some(mistake) = foreign::everybody(word) {
         return mistake;
     }
+    if let Some((_, proto)) = word.rsplit_once('/')
+        && port_protos(proto).is_some()
+    {
+        return Mistake::new("ports-as-address", format!("`{word}` is a port, and here stand addresses"))
+            .label("ports stand behind the verb")
+            .way_out(format!("for example `allow {word} from office`"));
+    }
     if let Some((host, zone)) = host.split_once('%')
         && host.parse::<IpAddr>().is_ok()
     {
@@ -274,19 +281,12 @@ fn not_an_address(word: &str, host: &str, length: Option<&str>) -> Mistake {
         return Mistake::new("short-address", format!("`{word}` leaves out a part of the address"))
             .meant(with_length(&filled));
     }
-    if let Some((_, proto)) = word.rsplit_once('/')
-        && port_protos(proto).is_some()
-    {
-        return Mistake::new("ports-as-address", format!("`{word}` is a port, and here stand addresses"))
-            .label("ports stand behind the verb")
-            .way_out(format!("for example `allow {word} from office`"));
-    }
     if words::is_keyword(word) {
         return Mistake::new(
-            "missing-address",
-            format!("`{word}` is a word of the language; here stand addresses or a name"),
+            "keyword-as-address",
+            format!("`{word}` is a word of the language and cannot be a name"),
         )
-        .label("an address, a prefix, a range or a defined name stands before it");
+        .label("an address, a prefix, a range or a defined name stands here");
     }
     if foreign::is_host_name(host) || word.contains("://") {
         return foreign::host_name(word);

@@ -4,7 +4,7 @@ use super::ast::{
     Define, DefineValue, ExpectSentence, Item, Nat, RuleSentence, Sentence, SentenceKind, Thing, Value,
     Verdict, Way,
 };
-use super::clauses::Clauses;
+use super::clauses::{Clauses, address};
 use super::lex::Kind;
 use super::reader::{Read, Reader, Stop};
 use super::value::{self, Mistake};
@@ -196,7 +196,7 @@ fn item(reader: &mut Reader<'_>) -> Read<Option<Spanned<Item>>> {
             Some(Spanned::new(node, thing.span))
         }));
     }
-    let value = reader.value("what the name stands for", value::value)?;
+    let value = reader.value("an address, a port or a name", value::value)?;
     Ok(value.map(|value| Spanned::new(Item::Value(value.node), value.span)))
 }
 
@@ -229,7 +229,7 @@ fn trust(reader: &mut Reader<'_>) -> Read<SentenceKind> {
         if word == "anyone" || foreign::everybody(word).is_some() {
             return reader.stop(trust_everybody(span, word));
         }
-        let value = reader.value("who is trusted", value::value)?;
+        let value = address(reader)?;
         if let Some(Value::Prefix(prefix)) = value.as_ref().map(|value| &value.node)
             && prefix.is_everything()
         {
@@ -272,7 +272,8 @@ pub(super) fn values_end(reader: &mut Reader<'_>) -> Read<()> {
                 .label("put a comma in its place"),
         );
     }
-    if words::is_keyword(word) {
+    let clause = foreign::clause(word).or_else(|| suggest(word, words::CLAUSES));
+    if words::is_keyword(word) || clause.is_some() && reader.word_ahead(1).is_some() {
         return Ok(());
     }
     let before = reader.text_at(at.saturating_sub(1));
@@ -405,6 +406,13 @@ fn way(reader: &mut Reader<'_>) -> Option<Spanned<Way>> {
 fn rule(reader: &mut Reader<'_>) -> Read<RuleSentence> {
     let verdict = verdict(reader)?;
     let way = way(reader);
+    if way.is_some() && reader.next_is(Kind::Comma) {
+        let span = reader.here();
+        return reader.stop(
+            Report::error("one-way", span, "a sentence speaks of one way")
+                .label("write a sentence for each way"),
+        );
+    }
     let mut clauses = Clauses::new(verdict.node.word(), way.as_ref().map(|way| way.node));
     let says_thing = reader.word().is_some_and(|word| !words::is_clause(word))
         || !(reader.at_end() || reader.word().is_some());
@@ -452,6 +460,9 @@ fn nothing_allowed<T>(reader: &mut Reader<'_>, way: Option<&Spanned<Way>>) -> Re
                 .stop(report.way_out(format!("to allow all that no sentence shuts: `default {before}`"))),
             None => reader.stop(report),
         };
+    }
+    if !matches!(reader.word(), Some("from" | "to" | "on" | "except")) {
+        return reader.stop(report);
     }
     let rest: Vec<&str> = (0..).map_while(|ahead| reader.word_ahead(ahead)).take(6).collect();
     let rest = if rest.len() < 6 { rest.join(" ") } else { format!("{} …", rest[..2].join(" ")) };
@@ -632,11 +643,11 @@ fn protocol(word: &str) -> Result<String, Mistake> {
 fn masquerade(reader: &mut Reader<'_>, word: Span) -> Read<SentenceKind> {
     reader.step();
     if reader.eat("from").is_none() {
-        return reader.missing("`from` and who is hidden");
+        return reader.missing("`from` and an address");
     }
-    let from = reader.list(|reader| reader.value("an address or a name", value::value))?;
+    let from = reader.list(address)?;
     if reader.eat("on").is_none() {
-        return reader.missing("`on` and the leaving interface");
+        return reader.missing("`on` and an interface");
     }
     let on = reader.list(|reader| reader.opaque("the name of an interface", value::interface))?;
     not_yet_nat(reader, word, "masquerade");
@@ -647,7 +658,7 @@ fn redirect(reader: &mut Reader<'_>, word: Span) -> Read<SentenceKind> {
     reader.step();
     let ports = reader.value("a port like `80/tcp`", value::ports)?;
     if reader.eat("to").is_none() {
-        return reader.missing("`to` and the port that gets it");
+        return reader.missing("`to` and a port");
     }
     let to = reader.value("a port", value::port)?;
     let (Some(ports), Some(to)) = (ports, to) else { return Err(Stop) };
@@ -659,7 +670,7 @@ fn publish(reader: &mut Reader<'_>, word: Span) -> Read<SentenceKind> {
     reader.step();
     let ports = reader.value("a port like `2222/tcp`", value::ports)?;
     if reader.eat("to").is_none() {
-        return reader.missing("`to` and who gets it");
+        return reader.missing("`to` and an address");
     }
     let to = reader.value("an address and a port", |word| {
         word.parse::<SocketAddr>().ok().filter(|to| to.port() != 0).ok_or_else(|| {

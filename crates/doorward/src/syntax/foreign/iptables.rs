@@ -89,7 +89,12 @@ fn read<'a>(words: &[&'a str]) -> Option<Rule<'a>> {
             }
             "-s" | "--source" | "--src" => rule.from = words.next(),
             "-d" | "--destination" | "--dst" => rule.to = words.next(),
-            "-i" | "--in-interface" | "-o" | "--out-interface" => rule.on = words.next(),
+            "-i" | "--in-interface" | "-o" | "--out-interface" => {
+                // Two interfaces at once cannot be said in one sentence.
+                if rule.on.replace(words.next()?).is_some() {
+                    return None;
+                }
+            }
             "--icmp-type" | "--icmpv6-type" => rule.icmp = words.next(),
             "--state" | "--ctstate" => {
                 rule.states.push(words.next()?);

@@ -91,8 +91,10 @@ fn read<'a>(words: &[&'a str], rule: &mut Rule<'a>) -> Option<()> {
                 }
             }
             "on" => {
-                let name = words.next()?;
-                rule.on = rule.on.or(Some(name));
+                // Two interfaces at once cannot be said in one sentence.
+                if rule.on.replace(words.next()?).is_some() {
+                    return None;
+                }
             }
             "log" | "log-all" => rule.log = true,
             "proto" => rule.proto = words.next(),
