@@ -19,17 +19,22 @@ const DELADDR: u16 = 21;
 const GETADDR: u16 = 22;
 const NEWROUTE: u16 = 24;
 const DELROUTE: u16 = 25;
+const GETROUTE: u16 = 26;
 const NEWNEIGH: u16 = 28;
 
 /// `IFF_UP`.
 const UP: u32 = 1;
+/// An address that is not in use by then is left to itself.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// `IF_OPER_UP`.
+const OPER_UP: u8 = 6;
 
 mod ifla {
     pub(super) const ADDRESS: u16 = 1;
     pub(super) const IFNAME: u16 = 3;
     pub(super) const MTU: u16 = 4;
-    pub(super) const QDISC: u16 = 6;
     pub(super) const MASTER: u16 = 10;
+    pub(super) const OPERSTATE: u16 = 16;
     pub(super) const LINKINFO: u16 = 18;
     pub(super) const NET_NS_FD: u16 = 28;
     /// Within [`LINKINFO`].
@@ -171,21 +176,23 @@ impl Links {
     pub fn wait_until_ready(&self, index: u32, patience: Duration) -> Result<bool, KernelError> {
         let begin = Instant::now();
         loop {
-            let mut ready = false;
-            self.channel.request(
-                GETLINK,
-                0,
-                |w| ifinfo(w, index, 0, 0),
-                |message| {
-                    let attrs = message.body.get(16..).unwrap_or_default();
-                    ready = Attrs::find(attrs, ifla::QDISC).is_some_and(|name| text(name) != "noop");
-                },
-            )?;
+            let ready = self.is_ready(index)?;
             if ready || begin.elapsed() > patience {
                 return Ok(ready);
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    fn is_ready(&self, index: u32) -> Result<bool, KernelError> {
+        let mut ready = false;
+        let read = |message: &Message| {
+            let attrs = message.body.get(16..).unwrap_or_default();
+            // The queue has a name before it is switched on; this state changes together with it.
+            ready = Attrs::find(attrs, ifla::OPERSTATE) == Some(&[OPER_UP]);
+        };
+        self.channel.request(GETLINK, 0, |w| ifinfo(w, index, 0, 0), read)?;
+        Ok(ready)
     }
 
     /// Switches an interface off.
@@ -209,7 +216,7 @@ impl Links {
         })
     }
 
-    /// Gives an interface an address, usable at once: IPv6 does not look for duplicates first.
+    /// Gives an interface an address, usable at once if the interface is: IPv6 does not look for duplicates first.
     pub fn add_address(&self, index: u32, addr: IpAddr, prefix_len: u8) -> Result<(), KernelError> {
         const LOCAL: u16 = 2;
         const ADDRESS: u16 = 1;
@@ -219,7 +226,31 @@ impl Links {
             w.raw(&index.to_ne_bytes());
             w.put(LOCAL, &octets(addr));
             w.put(ADDRESS, &octets(addr));
-        })
+        })?;
+        // The kernel puts an IPv6 address into use a little later, on its own time.
+        let begin = Instant::now();
+        while addr.is_ipv6() && begin.elapsed() < PATIENCE && !self.is_local(addr) && self.is_ready(index)? {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Whether packets to this address are for this host.
+    fn is_local(&self, addr: IpAddr) -> bool {
+        const DST: u16 = 1;
+        const LOCAL: u8 = 2;
+        let mut local = false;
+        let asked = self.channel.request(
+            GETROUTE,
+            0,
+            |w| {
+                w.raw(&[family(addr), if addr.is_ipv6() { 128 } else { 32 }, 0, 0]);
+                w.raw(&[0; 8]);
+                w.put(DST, &octets(addr));
+            },
+            |message| local = message.body.get(7) == Some(&LOCAL),
+        );
+        asked.is_ok() && local
     }
 
     /// Takes an address from an interface.
