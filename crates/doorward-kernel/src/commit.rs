@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use doorward::ruleset::Transaction;
+use doorward::ruleset::{Step, Transaction};
 use rustix::io::Errno;
 
 use crate::encode::{Batch, StepTooLong, batch};
@@ -152,7 +152,14 @@ fn refusal(batch: &Batch, transaction: &Transaction, seq: u32, answer: Answer) -
     let place = sent
         .zip(answer.offset)
         .and_then(|(sent, offset)| locate(&batch.bytes[sent.at..], offset, sent.first));
-    let step = sent.map(|sent| sent.step);
+    let step = sent.map(|sent| sent.step).filter(|step| {
+        // What is found only after all steps were taken is told of the first of them.
+        let whole = sent.is_some_and(|sent| sent.at == batch.messages[0].at)
+            && place.is_none()
+            && errno == Errno::INVAL
+            && matches!(transaction.steps[*step], Step::AddTable { .. });
+        !whole
+    });
     let (reason, module) = reason::of(transaction, step, place.as_ref(), errno, answer.text.as_deref());
     Refusal { step, place, errno, text: answer.text, reason, module }
 }

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use doorward::ruleset::{Elements, Ruleset, Set, Table, TableFamily, set_flags};
+use rustix::io::Errno;
 
 use crate::decode::{Collector, Item, element_list, item};
 use crate::message::{Message, nft_kind};
@@ -176,9 +177,9 @@ impl Reader {
         scope: &Scope,
         message: u8,
     ) -> Result<(), Miss> {
-        let family = match scope {
-            Scope::All => 0,
-            Scope::Table(family, _) => family.number(),
+        let (family, only) = match scope {
+            Scope::All => (0, None),
+            Scope::Table(family, table) => (family.number(), Some(table)),
         };
         let wanted = |f: TableFamily, name: &str| match scope {
             Scope::All => true,
@@ -187,7 +188,14 @@ impl Reader {
         let mut lost = false;
         let dumped = self.channel.dump(
             nft_kind(message),
-            |w| w.raw(&[family, 0, 0, 0]),
+            |w| {
+                w.raw(&[family, 0, 0, 0]);
+                // Every kind of object names its table by this attribute. Where a kernel takes no notice, or the
+                // question is for the tables themselves, the rest is passed over here.
+                if let Some(table) = only {
+                    w.str(nft::rule::TABLE, table);
+                }
+            },
             |message| {
                 if let Some(item) = item(message) {
                     lost |= place(ruleset, sets, item, &wanted).is_none();
@@ -198,10 +206,11 @@ impl Reader {
         match dumped {
             Ok(Dumped::Whole) if !lost => Ok(()),
             Ok(_) => Err(Miss::Torn),
+            Err(KernelError::Refused { errno, .. }) if only.is_some() && errno == Errno::NOENT => Ok(()),
             // A kernel without objects or flowtables.
             Err(KernelError::Refused { errno, .. })
                 if matches!(message, msg::GETOBJ | msg::GETFLOWTABLE)
-                    && matches!(errno, rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) =>
+                    && matches!(errno, Errno::INVAL | Errno::OPNOTSUPP) =>
             {
                 Ok(())
             }
@@ -245,7 +254,7 @@ impl Reader {
             Ok(Dumped::Left) => Ok(None),
             Ok(Dumped::Torn) => Err(Miss::Torn),
             // Gone since the set was listed; the generation will say so too.
-            Err(KernelError::Refused { errno, .. }) if errno == rustix::io::Errno::NOENT => Err(Miss::Torn),
+            Err(KernelError::Refused { errno, .. }) if errno == Errno::NOENT => Err(Miss::Torn),
             Err(error) => Err(error.into()),
         }
     }

@@ -23,7 +23,7 @@ pub(crate) fn of(
         ),
         Some(Step::AddRule { chain, rule }) => rule_reason(transaction, chain, &rule.exprs, place, errno),
         Some(step) => step_reason(transaction, step, place, errno),
-        None => (said(errno), None),
+        None => (format!("the transaction as a whole: {}", said(errno)), None),
     };
     let reason = match text {
         Some(text) if !text.is_empty() => format!("{reason} (kernel: {text})"),

@@ -248,6 +248,43 @@ fn all_mistakes_of_one_transaction_are_told_with_their_places() {
 }
 
 #[test]
+fn a_circle_of_chains_is_no_mistake_of_the_table() {
+    if skip::without_root() {
+        return;
+    }
+    let (_own, socket) = fresh();
+    let mut transaction = table();
+    for name in ["a", "b"] {
+        transaction.steps.push(Step::AddChain { name: name.to_owned(), base: None, udata: Udata::default() });
+    }
+    transaction.steps.push(rule("a", vec![Expr::Verdict(Verdict::Jump("b".to_owned()))]));
+    transaction.steps.push(rule("b", vec![Expr::Verdict(Verdict::Jump("a".to_owned()))]));
+    let mut base = our_table().chains.remove(0);
+    base.rules = vec![Rule::new(vec![Expr::Verdict(Verdict::Jump("a".to_owned()))])];
+    transaction.steps.push(Step::add_chain(&base));
+    transaction.steps.push(rule(&base.name, base.rules[0].exprs.clone()));
+    let all = refusals(socket.commit(&transaction, None));
+    assert!(all.iter().all(|one| one.step != Some(0)), "{all:?}");
+    assert!(all[0].reason.contains("chains call each other"), "{all:?}");
+}
+
+/// The kernel finds this only when it has taken every step, and then names the first.
+#[test]
+fn a_mistake_of_the_whole_is_not_blamed_on_the_first_step() {
+    if skip::without_root() {
+        return;
+    }
+    let (_own, socket) = fresh();
+    let mut transaction = table();
+    let mut set = Set::over("__set0", &[KeyPart::Addr4]);
+    set.flags = set_flags::ANONYMOUS | set_flags::CONSTANT;
+    transaction.steps.push(Step::AddSet(set));
+    let all = refusals(socket.commit(&transaction, None));
+    assert_eq!((all.len(), all[0].step), (1, None), "{all:?}");
+    assert_eq!(all[0].reason, "the transaction as a whole: the kernel calls it invalid");
+}
+
+#[test]
 fn a_set_that_is_full_says_so() {
     if skip::without_root() {
         return;
