@@ -74,6 +74,9 @@ pub struct Reader {
     pub(crate) channel: Channel,
 }
 
+/// How many elements of a set to read; none for all.
+type Bound<'a> = dyn Fn(&Set) -> Option<usize> + 'a;
+
 /// Why a try to read did not give a snapshot.
 enum Miss {
     Torn,
@@ -120,10 +123,23 @@ impl Reader {
 
     /// Reads; again, as long as somebody changes the ruleset meanwhile.
     pub fn read_to(&self, scope: &Scope, depth: Depth) -> Result<Snapshot, KernelError> {
+        self.settled(scope, &|set| match depth {
+            Depth::Headers => Some(0),
+            Depth::Bounded if set.flags & set_flags::INTERVAL != 0 => Some(INTERVALS_READ),
+            Depth::Bounded | Depth::Everything => None,
+        })
+    }
+
+    /// Reads all but the elements, and those only of the sets that are wanted.
+    pub fn read_sets(&self, scope: &Scope, wanted: &dyn Fn(&Set) -> bool) -> Result<Snapshot, KernelError> {
+        self.settled(scope, &|set| if wanted(set) { None } else { Some(0) })
+    }
+
+    fn settled(&self, scope: &Scope, bound: &Bound) -> Result<Snapshot, KernelError> {
         let begin = Instant::now();
         for _ in 0..TRIES {
             let before = self.generation()?;
-            match self.once(scope, depth) {
+            match self.once(scope, bound) {
                 Ok((ruleset, unread)) => {
                     if self.generation()? == before {
                         return Ok(Snapshot { ruleset, generation: before, unread });
@@ -139,7 +155,7 @@ impl Reader {
         Err(KernelError::Unsettled { what: RULES })
     }
 
-    fn once(&self, scope: &Scope, depth: Depth) -> Result<(Ruleset, Vec<SetName>), Miss> {
+    fn once(&self, scope: &Scope, bound: &Bound) -> Result<(Ruleset, Vec<SetName>), Miss> {
         let mut ruleset = Ruleset::default();
         let mut unread = Vec::new();
         let mut sets = Vec::new();
@@ -147,15 +163,14 @@ impl Reader {
             [msg::GETTABLE, msg::GETCHAIN, msg::GETSET, msg::GETOBJ, msg::GETFLOWTABLE, msg::GETRULE]
         {
             self.dump_into(&mut ruleset, &mut sets, scope, message)?;
+            // Without the one table that is asked for there is nothing in it.
+            if matches!(scope, Scope::Table(..)) && ruleset.tables.is_empty() {
+                return Ok((ruleset, unread));
+            }
         }
         for (family, table, set, count) in sets {
             let name = SetName { family, table, set: set.name.clone() };
-            let bound = match depth {
-                Depth::Headers => Some(0),
-                Depth::Bounded if set.flags & set_flags::INTERVAL != 0 => Some(INTERVALS_READ),
-                Depth::Bounded | Depth::Everything => None,
-            };
-            let elements = self.elements(&name, &set, count, bound)?;
+            let elements = self.elements(&name, &set, count, bound(&set))?;
             let Some(table) = find(&mut ruleset, name.family, &name.table) else {
                 return Err(Miss::Torn);
             };
