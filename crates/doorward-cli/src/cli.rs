@@ -1,6 +1,6 @@
 //! The command line: one definition for each command and flag; does nothing itself.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -43,6 +43,13 @@ pub(crate) enum Command {
   doorward check --json policy.dw")]
     Check(OnePolicy),
 
+    /// Lay a policy out in the one usual way; comments and order stay
+    #[command(after_help = "Examples:
+  doorward fmt policy.dw                  rewrites the file, whole or not at all
+  doorward fmt --check policy.d/*.dw      only looks; exit 1 if one would change
+  doorward fmt - < policy.dw              writes to standard output")]
+    Fmt(Fmt),
+
     /// List all sentences in force with what is built in, or the services that have a name
     #[command(after_help = "Examples:
   doorward list policy.dw
@@ -51,6 +58,33 @@ pub(crate) enum Command {
   doorward list ./services                a policy of that name")]
     #[command(args_conflicts_with_subcommands = true)]
     List(List),
+
+    /// Write the compiled policy as text for another program
+    #[command(after_help = "Examples:
+  doorward export --format nft policy.dw > doorward.nft
+  doorward export --format nft policy.dw | ip netns exec lab nft -f -")]
+    Export(Export),
+
+    /// Put a policy in force, in one transaction
+    #[command(after_help = "Examples:
+  doorward apply --no-trial
+  doorward apply --no-trial policy.dw
+
+Trials, which the kernel ends by itself unless they are confirmed, come in a later
+version. Until then --no-trial is the only form: a policy that locks you out stays.")]
+    Apply(Apply),
+
+    /// Tell whether the firewall is active, and how often each sentence was hit
+    #[command(after_help = "Examples:
+  doorward status
+  doorward status --json | jq .active")]
+    Status(Output),
+
+    /// Show the kernel's rules as nft text: ours, or everybody's
+    #[command(after_help = "Examples:
+  doorward show
+  doorward show --all")]
+    Show(Show),
 }
 
 /// Whether to answer for programs.
@@ -69,6 +103,19 @@ pub(crate) struct OnePolicy {
     /// The policy
     #[arg(default_value = POLICY)]
     pub file: PathBuf,
+}
+
+/// `fmt`
+#[derive(Args, Debug)]
+pub(crate) struct Fmt {
+    /// Change nothing; exit 1 if something would change
+    #[arg(long)]
+    pub check: bool,
+    #[command(flatten)]
+    pub output: Output,
+    /// The files; `-` is standard input
+    #[arg(default_value = POLICY)]
+    pub file: Vec<PathBuf>,
 }
 
 /// `list`
@@ -95,6 +142,47 @@ pub(crate) enum Listable {
         /// A part of a name or of what it is for, or a port
         word: Option<String>,
     },
+}
+
+/// `export`
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// For which program
+    #[arg(long)]
+    pub format: Format,
+    /// The policy
+    #[arg(default_value = POLICY)]
+    pub file: PathBuf,
+}
+
+/// Texts that other programs read.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(crate) enum Format {
+    /// For `nft -f`
+    Nft,
+}
+
+/// `apply`
+#[derive(Args, Debug)]
+pub(crate) struct Apply {
+    /// Put it in force for good at once
+    #[arg(long)]
+    pub no_trial: bool,
+    #[command(flatten)]
+    pub output: Output,
+    /// The policy
+    #[arg(default_value = POLICY)]
+    pub file: PathBuf,
+}
+
+/// `show`
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// Everybody's rules, not only ours
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// Reads the command line; help, the version and mistakes are for the terminal to show.

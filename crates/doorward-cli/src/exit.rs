@@ -42,17 +42,25 @@ pub(crate) struct Failure {
     pub messages: Vec<String>,
     /// What to do about it, a line each.
     pub ways_out: Vec<String>,
+    /// What it means for the host, if anything was at stake.
+    pub closing: Option<&'static str>,
 }
 
 impl Failure {
     /// A failure with this message.
     pub(crate) fn new(exit: Exit, message: impl Display) -> Failure {
-        Failure { exit, messages: vec![message.to_string()], ways_out: Vec::new() }
+        Failure { exit, messages: vec![message.to_string()], ways_out: Vec::new(), closing: None }
     }
 
     /// The same, with a way out.
     pub(crate) fn way_out(mut self, text: impl Display) -> Failure {
         self.ways_out.push(text.to_string());
+        self
+    }
+
+    /// The same, with what it means for the host.
+    pub(crate) fn closing(mut self, text: &'static str) -> Failure {
+        self.closing = Some(text);
         self
     }
 }

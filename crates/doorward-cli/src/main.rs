@@ -1,7 +1,5 @@
 //! The command: reads its arguments, does one thing, says how it went.
 
-#![allow(dead_code, reason = "the commands that load follow")]
-
 mod cli;
 mod commands;
 mod exit;
@@ -9,6 +7,9 @@ mod expectations;
 mod files;
 mod host;
 mod json;
+mod kernel;
+mod load;
+mod lock;
 mod policy;
 mod terminal;
 mod text;

@@ -94,6 +94,9 @@ impl Terminal {
         for way in &failure.ways_out {
             self.note(format!("  {way}"));
         }
+        if let Some(closing) = failure.closing {
+            self.note(closing);
+        }
     }
 
     /// What the reader of the command line has to say: help, the version, or a mistake.

@@ -1,8 +1,13 @@
 //! The commands, one module each; what they decide is decided in the library.
 
+mod apply;
 mod check;
+mod export;
+mod fmt;
 mod list;
 mod services;
+mod show;
+mod status;
 
 use crate::cli::{Cli, Command, List, Listable};
 use crate::exit::{Exit, Stop};
@@ -14,8 +19,13 @@ type Outcome = Result<Exit, Stop>;
 
 /// Does what was asked.
 pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
-    let Cli { state: _, command } = said;
+    let Cli { state, command } = said;
     let (outcome, json) = match command {
+        Command::Apply(args) => (apply::run(&args, &state, terminal), args.output.json),
+        Command::Export(args) => (export::run(&args, terminal), false),
+        Command::Fmt(args) => (fmt::run(&args, terminal), args.output.json),
+        Command::Show(args) => (show::run(&args, terminal), args.output.json),
+        Command::Status(output) => (status::run(output, terminal), output.json),
         Command::Check(args) => (Ok(check::run(&args, terminal)), args.output.json),
         Command::List(List { what: Some(Listable::Services { output, word }), .. }) => {
             (services::run(word.as_deref(), output, terminal), output.json)

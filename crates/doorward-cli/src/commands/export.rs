@@ -1,0 +1,26 @@
+//! `export`: a policy as text for another program; loads nothing.
+
+use super::Outcome;
+use crate::cli::{Export, Format};
+use crate::exit::Exit;
+use crate::files::Disk;
+use crate::policy;
+use crate::terminal::Terminal;
+use crate::text::Line;
+use crate::text::Tone;
+use doorward::compile::{self, Options};
+use doorward::emit::{self, Style};
+
+pub(super) fn run(args: &Export, terminal: &mut Terminal) -> Outcome {
+    let disk = Disk::new(&args.file);
+    let (_, resolved) = policy::need(&disk, false, terminal)?;
+    let table = compile::compile(&resolved, &Options::default());
+    let listing = match args.format {
+        Format::Nft => emit::table_listing(&table, &Style::default()),
+    };
+    terminal.raw(&listing.text);
+    for note in &listing.notes {
+        terminal.note(Line::of(Tone::Doubtful, "warning: ").and(Tone::Plain, note.as_str()));
+    }
+    Ok(Exit::Done)
+}

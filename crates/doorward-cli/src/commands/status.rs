@@ -1,0 +1,292 @@
+//! `status`: whether the firewall is active, and how often each sentence was hit, as the kernel has it.
+
+use super::{Outcome, show};
+use crate::cli::Output;
+use crate::exit::Exit;
+use crate::kernel::{self, Comment};
+use crate::terminal::Terminal;
+use crate::text::{Cell, Line, Tone, cell, count, number, table};
+use doorward::compile::{Counted, TABLE, counted, generation_of};
+use doorward::ruleset::{
+    Chain, ChainKind, Expr, Hook, Policy, Set, Table, TableFamily, Verdict, comment_of, udata_kind,
+};
+use doorward_kernel::{Reader, Scope};
+use serde_json::{Value, json};
+
+pub(super) fn run(output: Output, terminal: &mut Terminal) -> Outcome {
+    let read = || {
+        let reader = Reader::open()?;
+        let all = reader.read_headers(&Scope::All)?;
+        let ours = reader.read_sets(&kernel::ours(), &|set| counts(set) || meter(set).is_some())?;
+        Ok((all.ruleset.tables, ours.ruleset.tables.into_iter().next()))
+    };
+    let (all, ours) = read().map_err(|error| kernel::unread(&error))?;
+    let status =
+        Status { ours: ours.as_ref().and_then(Ours::of), others: all.iter().flat_map(others).collect() };
+    if output.json {
+        terminal.json(&status.json());
+    } else {
+        status.show(terminal);
+    }
+    Ok(Exit::Done)
+}
+
+struct Status {
+    /// None where no generation is in force.
+    ours: Option<Ours>,
+    others: Vec<Other>,
+}
+
+/// Our own firewall.
+struct Ours {
+    generation: u8,
+    defaults: Vec<Default>,
+    hits: Vec<Hits>,
+    full: Vec<String>,
+}
+
+/// What happens to the rest on one way.
+struct Default {
+    way: &'static str,
+    verdict: &'static str,
+    /// The sentence that says so, if the policy does.
+    origin: Option<(String, String)>,
+}
+
+/// How often something was hit.
+struct Hits {
+    /// None for what is built in.
+    place: Option<String>,
+    words: String,
+    sum: Counted,
+}
+
+/// A base chain of somebody else that can drop as well.
+struct Other {
+    family: String,
+    table: String,
+    chain: String,
+    hook: String,
+    priority: i32,
+    drops: bool,
+    rules: usize,
+}
+
+impl Ours {
+    fn of(table: &Table) -> Option<Ours> {
+        let goto = |expr: &Expr| match expr {
+            Expr::Verdict(Verdict::Goto(name)) => generation_of(name),
+            _ => None,
+        };
+        let generation = table.chain("input")?.rules.iter().flat_map(|rule| &rule.exprs).find_map(goto)?;
+        let mut hits: Vec<Hits> = counted(table)
+            .into_iter()
+            .filter_map(|(comment, sum)| {
+                Some(match Comment::read(&comment)? {
+                    Comment::Sentence { place, sentence } => {
+                        Hits { place: Some(place), words: sentence, sum }
+                    }
+                    Comment::BuiltIn(words) => Hits { place: None, words, sum },
+                })
+            })
+            .collect();
+        hits.sort_by_cached_key(|one| (one.place.as_deref().map(in_order), one.words.clone()));
+        let defaults = ["in", "out", "published", "forward"]
+            .into_iter()
+            .filter_map(|way| default(table, generation, way))
+            .collect();
+        let full = table.sets.iter().filter_map(full).collect();
+        Some(Ours { generation, defaults, hits, full })
+    }
+}
+
+/// Files by name, lines by number.
+fn in_order(place: &str) -> (String, u32) {
+    match place.rsplit_once(':') {
+        Some((file, line)) => (file.to_owned(), line.parse().unwrap_or(0)),
+        None => (place.to_owned(), 0),
+    }
+}
+
+/// The last rule of the chain that judges a way.
+fn default(table: &Table, generation: u8, way: &'static str) -> Option<Default> {
+    let rule = table.chain(&format!("g{generation}_{way}4"))?.rules.last()?;
+    let verdict = rule.exprs.iter().find_map(|expr| match expr {
+        Expr::Verdict(Verdict::Drop) => Some("block"),
+        Expr::Verdict(Verdict::Goto(name)) if name.ends_with("_yes") => Some("allow"),
+        Expr::Verdict(Verdict::Goto(name)) if name.ends_with("_reject") => Some("reject"),
+        _ => None,
+    })?;
+    let comment = comment_of(udata_kind::RULE_COMMENT, &rule.udata).and_then(|text| Comment::read(&text));
+    let origin = match comment {
+        Some(Comment::Sentence { place, sentence }) => Some((place, sentence)),
+        _ => None,
+    };
+    Some(Default { way, verdict, origin })
+}
+
+fn counts(set: &Set) -> bool {
+    set.exprs.iter().any(|expr| matches!(expr, Expr::Counter { .. }))
+}
+
+/// What the sets of a limit are called by the compiler.
+fn meter(set: &Set) -> Option<&str> {
+    ["meter_", "spent_", "debt_"].iter().any(|stem| set.name.starts_with(stem)).then_some(&set.name)
+}
+
+/// A meter without room: who is not in it any more counts as below the limit.
+fn full(set: &Set) -> Option<String> {
+    let name = meter(set)?;
+    let held = set.elements.count(set.key_len);
+    (held >= set.size? as usize).then(|| name.to_owned())
+}
+
+/// Chains that can drop what ours lets in.
+fn others(table: &Table) -> Vec<Other> {
+    if (table.family, table.name.as_str()) == (TableFamily::Inet, TABLE) {
+        return Vec::new();
+    }
+    table.chains.iter().filter_map(|chain| other(table, chain)).collect()
+}
+
+fn other(table: &Table, chain: &Chain) -> Option<Other> {
+    let base = chain.base.as_ref()?;
+    let drops = base.policy == Policy::Drop;
+    let hook = match base.hook {
+        Hook::Prerouting => "prerouting",
+        Hook::Input => "input",
+        Hook::Forward => "forward",
+        Hook::Output => "output",
+        Hook::Postrouting => "postrouting",
+        Hook::Ingress => "ingress",
+        Hook::Egress => "egress",
+        Hook::Other(_) => "another hook",
+    };
+    let filters = base.kind == ChainKind::Filter && (drops || !chain.rules.is_empty());
+    filters.then(|| Other {
+        family: show::family(table.family),
+        table: table.name.clone(),
+        chain: chain.name.clone(),
+        hook: hook.to_owned(),
+        priority: base.priority,
+        drops,
+        rules: chain.rules.len(),
+    })
+}
+
+impl Status {
+    fn show(&self, terminal: &mut Terminal) {
+        match &self.ours {
+            Some(ours) => ours.show(terminal),
+            None => {
+                terminal.line(Line::of(Tone::Bad, "doorward is not active: the kernel has no rules of it"));
+                terminal.line("  `doorward apply --no-trial` puts a policy in force");
+            }
+        }
+        if self.others.is_empty() {
+            return;
+        }
+        terminal.line("");
+        terminal.line(Line::of(Tone::Strong, "others filter too, and what one of them drops is dropped"));
+        let rows: Vec<Vec<Cell>> = self
+            .others
+            .iter()
+            .map(|one| {
+                let rest = if one.drops { "the rest dropped" } else { "the rest accepted" };
+                vec![
+                    cell(Tone::Plain, format!("{} {}", one.family, one.table)),
+                    cell(Tone::Plain, format!("{} at {} {}", one.chain, one.hook, one.priority)),
+                    cell(Tone::Faint, format!("{}, {rest}", count(one.rules, "rule"))),
+                ]
+            })
+            .collect();
+        terminal.lines(table(2, 1, &rows));
+        terminal.line("  `doorward show --all` shows their rules");
+    }
+
+    fn json(&self) -> Value {
+        let others: Vec<Value> = self.others.iter().map(Other::json).collect();
+        let Some(ours) = &self.ours else { return json!({ "active": false, "others": others }) };
+        let of = |built_in: bool| -> Vec<Value> {
+            ours.hits.iter().filter(|one| one.place.is_none() == built_in).map(Hits::json).collect()
+        };
+        json!({
+            "active": true,
+            "generation": ours.generation,
+            "defaults": ours.defaults.iter().map(Default::json).collect::<Vec<_>>(),
+            "sentences": of(false),
+            "built_in": of(true),
+            "full_meters": ours.full,
+            "others": others,
+        })
+    }
+}
+
+impl Ours {
+    fn show(&self, terminal: &mut Terminal) {
+        let words = format!("doorward is active: generation {}", self.generation);
+        terminal.line(Line::of(Tone::Good, words));
+        let defaults: Vec<String> =
+            self.defaults.iter().map(|one| format!("{} {}", one.verdict, one.way)).collect();
+        terminal.line(format!("  default {}", defaults.join(", ")));
+        terminal.line("");
+        let mut rows = vec![["hits", "bytes", "sentence"].map(|heading| cell(Tone::Faint, heading)).to_vec()];
+        rows.extend(self.hits.iter().filter(|one| one.place.is_some() || one.sum.packets > 0).map(Hits::row));
+        terminal.lines(table(2, 2, &rows));
+        for name in &self.full {
+            let words = format!("  {name} is full: sources that are not in it count as below their limit");
+            terminal.line(Line::of(Tone::Doubtful, words));
+        }
+    }
+}
+
+impl Default {
+    fn json(&self) -> Value {
+        let origin = self.origin.as_ref().map(|(place, sentence)| origin(place, sentence));
+        json!({ "way": self.way, "verdict": self.verdict, "origin": origin })
+    }
+}
+
+impl Hits {
+    fn row(&self) -> Vec<Cell> {
+        let tone = if self.sum.packets > 0 { Tone::Plain } else { Tone::Faint };
+        vec![
+            number(tone, self.sum.packets),
+            number(tone, self.sum.bytes),
+            cell(tone, self.words.as_str()),
+            cell(Tone::Faint, self.place.as_deref().unwrap_or("built in")),
+        ]
+    }
+
+    fn json(&self) -> Value {
+        let hits = json!({ "packets": self.sum.packets, "bytes": self.sum.bytes });
+        let mut value = match &self.place {
+            Some(place) => origin(place, &self.words),
+            None => json!({ "what": self.words }),
+        };
+        if let (Some(value), Value::Object(hits)) = (value.as_object_mut(), hits) {
+            value.extend(hits);
+        }
+        value
+    }
+}
+
+/// As `json::origin` says it.
+fn origin(place: &str, sentence: &str) -> Value {
+    let (file, line) = in_order(place);
+    json!({ "sentence": sentence, "file": file, "line": line })
+}
+
+impl Other {
+    fn json(&self) -> Value {
+        json!({
+            "family": self.family,
+            "table": self.table,
+            "chain": self.chain,
+            "hook": self.hook,
+            "priority": self.priority,
+            "policy": if self.drops { "drop" } else { "accept" },
+            "rules": self.rules,
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! Puts a compiled policy in force in one transaction, with what is to be kept of what ran; says nothing.
+
+use crate::exit::Failure;
+use crate::kernel;
+use doorward::compile::{self, Counted, Options, Running, carry_counters, counted, replace};
+use doorward::net::Family;
+use doorward::resolve::Resolved;
+use doorward::ruleset::{Element, Elements, Expr, Set, Table, Transaction};
+use doorward_kernel::diag::Diag;
+use doorward_kernel::{CommitError, Guard, Socket, abilities};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// Others change the ruleset: so often it is read again …
+const TRIES: u32 = 20;
+/// … and for so long.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// More connections than this from before the first load are not kept: the kernel's set would cost more than
+/// they are worth, and the administrator's is among the first.
+const MOST_CARRIED: usize = 65_536;
+
+/// How a load went.
+pub(crate) struct Loaded {
+    /// Number of the generation that is in force now.
+    pub generation: u8,
+    /// Whether nothing of ours was there before.
+    pub first: bool,
+    /// TCP connections from before the first load that go on.
+    pub carried: usize,
+    /// Rules and elements that were sent.
+    pub rules: usize,
+    /// Sentences that are gone, with what they had counted.
+    pub gone: BTreeMap<String, Counted>,
+    /// Closing it waits for the kernel: keep it until all is said.
+    pub socket: Socket,
+}
+
+/// Loads. Nothing of it took effect if this fails.
+pub(crate) fn load(guard: Guard, policy: &Resolved) -> Result<Loaded, Failure> {
+    let socket = Socket::open(guard).map_err(|error| kernel::unread(&error))?;
+    let began = Instant::now();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let attempt = Attempt::prepare(&socket, policy)?;
+        match socket.commit(&attempt.transaction, Some(attempt.seen)) {
+            Ok(()) => return Ok(attempt.done(socket)),
+            Err(CommitError::Raced) if tries < TRIES && began.elapsed() < PATIENCE => {}
+            Err(error) => return Err(explained(&error, &attempt.transaction, &socket)),
+        }
+    }
+}
+
+/// One try: what was read, and what it leads to.
+struct Attempt {
+    seen: doorward_kernel::Generation,
+    transaction: Transaction,
+    generation: u8,
+    first: bool,
+    carried: usize,
+    rules: usize,
+    gone: BTreeMap<String, Counted>,
+}
+
+impl Attempt {
+    fn prepare(socket: &Socket, policy: &Resolved) -> Result<Attempt, Failure> {
+        let wanted = |set: &Set| counts(set) || is_carried(set);
+        let snapshot = socket.read_sets(&kernel::ours(), &wanted).map_err(|error| kernel::unread(&error))?;
+        let old = snapshot.ruleset.tables.first();
+        let running = old.map(Running::of).unwrap_or_default();
+        let carried = match old {
+            Some(table) => still_carried(table),
+            None => open_connections()?,
+        };
+        let options = Options { generation: running.next_generation(), carried };
+        let mut table = compile::compile(policy, &options);
+        let hits = old.map(counted).unwrap_or_default();
+        carry_counters(&mut table, &hits);
+        Ok(Attempt {
+            seen: snapshot.generation,
+            generation: options.generation,
+            first: old.is_none(),
+            carried: if old.is_none() { options.carried.len() } else { 0 },
+            rules: table.chains.iter().map(|chain| chain.rules.len()).sum(),
+            gone: gone(&hits, &table),
+            transaction: replace(&running, &table),
+        })
+    }
+
+    fn done(self, socket: Socket) -> Loaded {
+        Loaded {
+            generation: self.generation,
+            first: self.first,
+            carried: self.carried,
+            rules: self.rules,
+            gone: self.gone,
+            socket,
+        }
+    }
+}
+
+fn counts(set: &Set) -> bool {
+    set.exprs.iter().any(|expr| matches!(expr, Expr::Counter { .. }))
+}
+
+/// TCP connections that are there before the host has a firewall of ours: conntrack has not seen them begin.
+fn open_connections() -> Result<Vec<(SocketAddr, SocketAddr)>, Failure> {
+    let all = Diag::open().and_then(|diag| diag.connections()).map_err(|error| kernel::unread(&error))?;
+    let mut pairs: Vec<_> = all
+        .into_iter()
+        .filter(|one| !one.remote.ip().is_loopback())
+        .map(|one| (one.remote, one.local))
+        .collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs.truncate(MOST_CARRIED);
+    Ok(pairs)
+}
+
+/// How the compiler calls the sets of connections from before the first load.
+fn carried_family(set: &Set) -> Option<Family> {
+    match set.name.as_str() {
+        "carried4" => Some(Family::V4),
+        "carried6" => Some(Family::V6),
+        _ => None,
+    }
+}
+
+fn is_carried(set: &Set) -> bool {
+    carried_family(set).is_some()
+}
+
+/// Those of the first load that have not said anything yet stay for as long as they were given.
+fn still_carried(table: &Table) -> Vec<(SocketAddr, SocketAddr)> {
+    let mut pairs = Vec::new();
+    for set in &table.sets {
+        if let (Some(family), Elements::Full(list)) = (carried_family(set), &set.elements) {
+            pairs.extend(list.iter().filter_map(|element| carried(family, element)));
+        }
+    }
+    pairs
+}
+
+/// Both addresses, then both ports, each padded to 4 bytes.
+fn carried(family: Family, element: &Element) -> Option<(SocketAddr, SocketAddr)> {
+    let width = usize::from(family.bits() / 8);
+    let addr = |at: usize| -> Option<IpAddr> {
+        let bytes = element.key.get(at..at + width)?;
+        match family {
+            Family::V4 => Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into()),
+            Family::V6 => Some(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()),
+        }
+    };
+    let port = |at: usize| Some(u16::from_be_bytes(element.key.get(at..at + 2)?.try_into().ok()?));
+    Some((SocketAddr::new(addr(0)?, port(2 * width)?), SocketAddr::new(addr(width)?, port(2 * width + 4)?)))
+}
+
+/// Sentences that had been hit and are not there any more, wherever they stood.
+fn gone(old: &BTreeMap<String, Counted>, table: &Table) -> BTreeMap<String, Counted> {
+    let sentence = |comment: &str| match kernel::Comment::read(comment) {
+        Some(kernel::Comment::Sentence { sentence, .. }) => Some(sentence),
+        _ => None,
+    };
+    let now: BTreeSet<String> = counted(table).keys().filter_map(|comment| sentence(comment)).collect();
+    let mut gone: BTreeMap<String, Counted> = BTreeMap::new();
+    for (comment, hits) in old {
+        if let Some(sentence) = sentence(comment)
+            && !now.contains(&sentence)
+            && hits.packets > 0
+        {
+            *gone.entry(sentence).or_default() += *hits;
+        }
+    }
+    gone
+}
+
+/// The kernel's refusal, and what it lacks, if it lacks something.
+fn explained(error: &CommitError, transaction: &Transaction, socket: &Socket) -> Failure {
+    let mut failure = kernel::refused(error, transaction);
+    let permitted = |one: &doorward_kernel::Refusal| one.errno != rustix::io::Errno::PERM;
+    if matches!(error, CommitError::Refused(list) if list.iter().all(permitted))
+        && let Ok(missing) = abilities::missing(socket)
+    {
+        for one in missing {
+            let load = one
+                .module
+                .map(|module| format!("; `modprobe {module}` loads it, where it was built"))
+                .unwrap_or_default();
+            failure = failure.way_out(format!("this kernel has no {}{load}", one.name));
+        }
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_the_first_load_read_back() {
+        let pairs: Vec<(SocketAddr, SocketAddr)> = vec![
+            ("198.51.100.7:40000".parse().expect("an address"), "192.0.2.1:22".parse().expect("an address")),
+            (
+                "[2001:db8::7]:40001".parse().expect("an address"),
+                "[2001:db8::1]:22".parse().expect("an address"),
+            ),
+        ];
+        let policy = doorward::resolve::resolve(&doorward::resolve::Loaded::default(), &Default::default()).0;
+        let options = Options { generation: 1, carried: pairs.clone() };
+        let table = compile::compile(&policy.expect("an empty policy has no errors"), &options);
+        assert_eq!(still_carried(&table), pairs);
+    }
+}
