@@ -45,6 +45,19 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
                 file_on_its_floor(file, &src, own, package, &mut findings);
             }
         }
+        let present = |module: &str| {
+            tree.rust_below(&src).any(|file| module_path(&file.path[src.len()..]).first() == Some(&module))
+        };
+        for (module, line) in own.iter().flat_map(|own| &own.modules) {
+            if !present(module) {
+                findings.push(Finding::new(
+                    LIST,
+                    *line,
+                    format!("there is no module `{module}` in `{}`", package.name),
+                    "take it out, or make a comment of it until it comes",
+                ));
+            }
+        }
     }
     findings
 }
@@ -155,7 +168,8 @@ mod tests {
     const MANIFEST: (&str, &str) = ("a/Cargo.toml", "[package]\nname = \"a\"\n");
 
     fn place(path: &str, text: &str) -> Vec<String> {
-        found(check, &[LIST, MANIFEST, (path, text)])
+        let [low, mid, high] = ["a/src/low.rs", "a/src/mid.rs", "a/src/high.rs"].map(|path| (path, ""));
+        found(check, &[LIST, MANIFEST, low, mid, high, (path, text)])
     }
 
     #[test]
@@ -199,7 +213,12 @@ mod tests {
         let twice = ("xtask/floors.txt", "[a]\nlow\nlow\n[gone]\n");
         assert_eq!(
             said(check, &[twice, MANIFEST]),
-            ["`low` has two floors in `a`", "there is no crate `gone`"]
+            [
+                "`low` has two floors in `a`",
+                "there is no crate `gone`",
+                "there is no module `low` in `a`",
+                "there is no module `low` in `a`"
+            ]
         );
         assert_eq!(found(check, &[MANIFEST]), ["xtask/floors.txt:1"]);
     }
