@@ -123,7 +123,7 @@ impl Socket {
             };
             if answer.errno == 0 {
                 acknowledged = true;
-            } else if message.seq == 0 && Errno::from_raw_os_error(answer.errno) == STALE {
+            } else if Errno::from_raw_os_error(answer.errno) == STALE {
                 raced = true;
             } else {
                 refusals.push(refusal(batch, transaction, message.seq, answer));
