@@ -212,5 +212,5 @@ fn thousands_of_unknown_names() {
         resolve(&load(&MemoryFiles::default().with("policy.dw", &text), "policy.dw"), &Host::default());
     assert!(policy.is_none());
     assert_eq!(reports.len(), 3000);
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
 }

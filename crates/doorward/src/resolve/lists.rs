@@ -29,31 +29,37 @@ pub(super) fn read(name: &str, text: &str, sources: &mut Sources) -> Result<List
 }
 
 fn read_at_most(most: usize, name: &str, text: &str, sources: &mut Sources) -> Result<List, Vec<Report>> {
-    let mut prefixes = Vec::new();
     let mut ranges = Vec::new();
     let mut bad: Vec<(usize, &str, Wrong)> = Vec::new();
-    let (mut bad_lines, mut entries) = (0usize, 0usize);
-    let mut at = 0;
-    for line in text.split('\n') {
+    let (mut bad_lines, mut entries, mut next) = (0usize, 0usize, 0usize);
+    // Prefixes go into the set as they are read: a long list is held once, as intervals.
+    let prefixes = text.split('\n').filter_map(|line| {
+        let at = next;
+        next += line.len() + 1;
         let said = line.split(['#', ';']).next().unwrap_or("").trim();
-        if !said.is_empty() {
-            entries += 1;
-            match entry(said) {
-                Ok(Entry::Prefix(prefix)) => prefixes.push(prefix),
-                Ok(Entry::Range(range)) => ranges.push(range),
-                Err(wrong) => {
-                    bad_lines += 1;
-                    if bad.len() < MAX_SHOWN {
-                        let lead = line.len() - line.trim_start().len();
-                        bad.push((at + lead, said, wrong));
-                    }
+        if said.is_empty() {
+            return None;
+        }
+        entries += 1;
+        match entry(said) {
+            Ok(Entry::Prefix(prefix)) => return Some(prefix),
+            Ok(Entry::Range(range)) => ranges.push(range),
+            Err(wrong) => {
+                bad_lines += 1;
+                if bad.len() < MAX_SHOWN {
+                    let lead = line.len() - line.trim_start().len();
+                    bad.push((at + lead, said, wrong));
                 }
             }
         }
-        at += line.len() + 1;
+        None
+    });
+    let mut set = AddrSet::new(prefixes, []);
+    if !ranges.is_empty() {
+        set = set.union(&AddrSet::new([], ranges));
     }
     if bad.is_empty() && entries <= most {
-        return Ok(List { set: Arc::new(AddrSet::new(prefixes, ranges)), entries });
+        return Ok(List { set: Arc::new(set), entries });
     }
     let file = sources.add(name, text);
     let mut reports: Vec<Report> =

@@ -25,16 +25,21 @@ pub(super) fn normal(path: &str) -> String {
     if path.starts_with('/') { format!("/{joined}") } else { joined }
 }
 
-/// A path as messages say it: relative to the folder of the main file where it lies there.
+/// A path as messages and `list` say it: relative to the folder of the main file; absolute where it
+/// is so and lies elsewhere.
 pub(super) fn shown(main: &str, path: &str) -> String {
     let (main, path) = (normal(main), normal(path));
-    match main.rsplit_once('/') {
-        Some((folder, _)) => match path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')) {
-            Some(rest) => rest.to_owned(),
-            None => path,
-        },
-        None => path,
+    let Some((folder, _)) = main.rsplit_once('/') else { return path };
+    if let Some(rest) = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')) {
+        return rest.to_owned();
     }
+    if path.starts_with('/') {
+        return path;
+    }
+    let (here, there): (Vec<&str>, Vec<&str>) = (folder.split('/').collect(), path.split('/').collect());
+    let common = here.iter().zip(&there).take_while(|(a, b)| a == b).count();
+    let up = here.iter().skip(common).map(|_| "..");
+    up.chain(there.into_iter().skip(common)).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -52,5 +57,9 @@ mod tests {
         assert_eq!(shown("/etc/doorward/policy.dw", "/etc/doorward/policy.d/web.dw"), "policy.d/web.dw");
         assert_eq!(shown("/etc/doorward/policy.dw", "/srv/web.dw"), "/srv/web.dw");
         assert_eq!(shown("policy.dw", "policy.d/web.dw"), "policy.d/web.dw");
+        assert_eq!(shown("policy.dw", "../web.dw"), "../web.dw");
+        assert_eq!(shown("a/policy.dw", "a/../b/web.dw"), "../b/web.dw");
+        assert_eq!(shown("../a/policy.dw", "../b/web.dw"), "../b/web.dw");
+        assert_eq!(shown("a/policy.dw", "/b/web.dw"), "/b/web.dw");
     }
 }
