@@ -23,7 +23,8 @@ pub(crate) const STATE: &str = "/var/lib/doorward";
   doorward list services mail     what the names of services open
 
 Exit codes: 0 done or true, 1 a claim is false, 2 the command line is wrong,
-3 the policy has errors, 4 refused for safety, 5 the kernel or the system said no."
+3 the policy has errors, 4 refused for safety, 5 the kernel or the system
+said no."
 )]
 pub(crate) struct Cli {
     /// Folder for what doorward remembers
@@ -70,8 +71,9 @@ pub(crate) enum Command {
   doorward apply --no-trial
   doorward apply --no-trial policy.dw
 
-Trials, which the kernel ends by itself unless they are confirmed, come in a later
-version. Until then --no-trial is the only form: a policy that locks you out stays.")]
+Trials, which the kernel ends by itself unless they are confirmed, come in a
+later version. Until then --no-trial is the only form: a policy that locks you
+out stays.")]
     Apply(Apply),
 
     /// Tell whether the firewall is active, and how often each sentence was hit

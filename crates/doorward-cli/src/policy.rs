@@ -20,16 +20,20 @@ pub(crate) struct Policy {
     pub reports: Vec<Report>,
 }
 
-/// Reads and resolves. Mistakes are in the reports.
-pub(crate) fn open(disk: &Disk) -> Policy {
+/// Reads and resolves. Mistakes are in the reports; where there is no text at all there is nothing to point at.
+pub(crate) fn open(disk: &Disk) -> Result<Policy, Failure> {
     let loaded = resolve::load(disk, disk.main());
+    if let Some(report) = loaded.reports.iter().find(|report| report.id == "policy-not-read") {
+        let failure = Failure::new(Exit::System, &report.message);
+        return Err(report.ways_out.iter().fold(failure, Failure::way_out));
+    }
     let (resolved, reports) = resolve::resolve(&loaded, &host::facts(&loaded));
-    Policy { loaded, resolved, reports }
+    Ok(Policy { loaded, resolved, reports })
 }
 
 /// Reads and resolves for a command that needs a policy without errors; what is to say is said.
 pub(crate) fn need(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<(Loaded, Resolved), Stop> {
-    let policy = open(disk);
+    let policy = open(disk)?;
     let errors = policy.errors();
     if json && policy.resolved.is_none() {
         let mut value = json::failure(&broken(errors));

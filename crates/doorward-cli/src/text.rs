@@ -77,41 +77,47 @@ pub(crate) fn number(tone: Tone, number: u64) -> Cell {
     Cell { tone, text: grouped(number), right: true }
 }
 
-/// Lays rows out in columns. The column `breaks` is wrapped where a row would be wider than [`WIDTH`].
-pub(crate) fn table(indent: usize, breaks: usize, rows: &[Vec<Cell>]) -> Vec<Line> {
+/// Lays rows out in columns. The columns `breaks` are wrapped where a row would be wider than [`WIDTH`]: the
+/// last of them takes what the others leave.
+pub(crate) fn table(indent: usize, breaks: &[usize], rows: &[Vec<Cell>]) -> Vec<Line> {
+    /// What a wrapped column gets that is not the last; narrower ones cannot be read.
+    const MOST: usize = 28;
+    const LEAST: usize = 16;
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width_of = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| chars(&cell.text)).max().unwrap_or(0)
     };
     let mut widths: Vec<usize> = (0..columns).map(width_of).collect();
-    let others: usize =
-        widths.iter().enumerate().filter(|(at, _)| *at != breaks).map(|(_, width)| width).sum();
-    let fixed = indent + others + GAP * columns.saturating_sub(1);
-    if let Some(width) = widths.get_mut(breaks) {
-        // Narrower than this, no column can be read.
-        const LEAST: usize = 16;
-        *width = (*width).min(WIDTH.saturating_sub(fixed).max(LEAST));
+    let gaps = indent + GAP * columns.saturating_sub(1);
+    for (at, column) in breaks.iter().enumerate() {
+        let others: usize = widths.iter().sum::<usize>() - widths.get(*column).copied().unwrap_or(0);
+        let room = WIDTH.saturating_sub(gaps + others).max(LEAST);
+        if let Some(width) = widths.get_mut(*column) {
+            let is_last = at + 1 == breaks.len();
+            *width = (*width).min(if is_last { room } else { room.max(MOST) });
+        }
     }
     rows.iter().flat_map(|row| lay_out(indent, breaks, &widths, row)).collect()
 }
 
-fn lay_out(indent: usize, breaks: usize, widths: &[usize], row: &[Cell]) -> Vec<Line> {
-    let broken = match (row.get(breaks), widths.get(breaks)) {
-        (Some(cell), Some(width)) => wrap(&cell.text, *width),
-        _ => vec![String::new()],
-    };
+fn lay_out(indent: usize, breaks: &[usize], widths: &[usize], row: &[Cell]) -> Vec<Line> {
+    let parts: Vec<Vec<String>> = row
+        .iter()
+        .zip(widths)
+        .enumerate()
+        .map(
+            |(column, (cell, width))| {
+                if breaks.contains(&column) { wrap(&cell.text, *width) } else { vec![cell.text.clone()] }
+            },
+        )
+        .collect();
+    let height = parts.iter().map(Vec::len).max().unwrap_or(0);
     let mut lines = Vec::new();
-    for (at, part) in broken.iter().enumerate() {
+    for at in 0..height {
         let mut line = Line::plain(" ".repeat(indent));
         let mut owed = 0;
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-            let text = if column == breaks {
-                part.as_str()
-            } else if at == 0 {
-                cell.text.as_str()
-            } else {
-                ""
-            };
+        for ((cell, width), parts) in row.iter().zip(widths).zip(&parts) {
+            let text = parts.get(at).map_or("", String::as_str);
             let blanks = width.saturating_sub(chars(text));
             let before = if cell.right { owed + blanks } else { owed };
             if text.is_empty() {
@@ -187,7 +193,7 @@ mod tests {
             vec![cell(Tone::Good, "allowed"), number(Tone::Plain, 7), cell(Tone::Plain, "ssh")],
             vec![cell(Tone::Bad, "no"), number(Tone::Plain, 1_234_567), cell(Tone::Plain, "a b")],
         ];
-        assert_eq!(shown(&table(2, 2, &rows)), ["  allowed          7  ssh", "  no       1,234,567  a b"]);
+        assert_eq!(shown(&table(2, &[2], &rows)), ["  allowed          7  ssh", "  no       1,234,567  a b"]);
     }
 
     #[test]
@@ -195,7 +201,7 @@ mod tests {
         let words = "word ".repeat(30);
         let rows =
             [vec![cell(Tone::Plain, "one"), cell(Tone::Plain, words.trim()), cell(Tone::Faint, "place:1")]];
-        let lines = shown(&table(2, 1, &rows));
+        let lines = shown(&table(2, &[1], &rows));
         assert_eq!(lines.len(), 3);
         assert!(lines.iter().all(|line| chars(line) <= WIDTH), "{lines:?}");
         assert!(lines[0].ends_with("place:1"));

@@ -170,7 +170,7 @@ impl Told {
                 cell(Tone::Faint, count(packets, "hit")),
             ]);
         }
-        terminal.lines(table(2, 1, &rows));
+        terminal.lines(table(2, &[1], &rows));
         if let Some(more @ 1..) = self.sentences.len().checked_sub(MOST_TOLD) {
             terminal.line(format!("  and {} more: `doorward list` shows them", count(more, "sentence")));
         }

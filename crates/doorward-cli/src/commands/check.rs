@@ -1,5 +1,6 @@
 //! `check`: all mistakes of a policy, then whether it keeps its expectations; loads nothing.
 
+use super::Outcome;
 use crate::cli::OnePolicy;
 use crate::exit::Exit;
 use crate::expectations;
@@ -10,9 +11,9 @@ use crate::text::{Line, Tone, count};
 use doorward::compile::{self, Options};
 use serde_json::json;
 
-pub(super) fn run(args: &OnePolicy, terminal: &mut Terminal) -> Exit {
+pub(super) fn run(args: &OnePolicy, terminal: &mut Terminal) -> Outcome {
     let disk = Disk::new(&args.file);
-    let policy = policy::open(&disk);
+    let policy = policy::open(&disk)?;
     let outcomes = policy.resolved.as_ref().map(expectations::ask).unwrap_or_default();
     let broken = outcomes.iter().filter(|outcome| expectations::is_broken(outcome)).count();
     let size = policy.resolved.as_ref().map(|resolved| compile::compile(resolved, &Options::default()));
@@ -31,14 +32,14 @@ pub(super) fn run(args: &OnePolicy, terminal: &mut Terminal) -> Exit {
             "reports": policy.json(),
             "expectations": outcomes.iter().map(expectations::json).collect::<Vec<_>>(),
         }));
-        return exit;
+        return Ok(exit);
     }
     policy.show(terminal, true);
     for outcome in &outcomes {
         terminal.lines(expectations::lines(outcome));
     }
     terminal.line(summary(&policy, &args.file.to_string_lossy(), outcomes.len(), broken));
-    exit
+    Ok(exit)
 }
 
 fn summary(policy: &Policy, shown: &str, expectations: usize, broken: usize) -> Line {

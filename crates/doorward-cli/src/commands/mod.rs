@@ -26,7 +26,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::Fmt(args) => (fmt::run(&args, terminal), args.output.json),
         Command::Show(args) => (show::run(&args, terminal), args.output.json),
         Command::Status(output) => (status::run(output, terminal), output.json),
-        Command::Check(args) => (Ok(check::run(&args, terminal)), args.output.json),
+        Command::Check(args) => (check::run(&args, terminal), args.output.json),
         Command::List(List { what: Some(Listable::Services { output, word }), .. }) => {
             (services::run(word.as_deref(), output, terminal), output.json)
         }

@@ -34,7 +34,7 @@ pub(super) fn run(word: Option<&str>, output: Output, terminal: &mut Terminal) -
                 ]
             })
             .collect();
-        terminal.lines(table(2, 2, &rows));
+        terminal.lines(table(2, &[1, 2], &rows));
         terminal.line("");
     }
     terminal.line(Line::of(Tone::Faint, "a name of your own: `define shop = 8443/tcp`, then `allow shop`"));

@@ -200,7 +200,7 @@ impl Status {
                 ]
             })
             .collect();
-        terminal.lines(table(2, 1, &rows));
+        terminal.lines(table(2, &[1], &rows));
         terminal.line("  `doorward show --all` shows their rules");
     }
 
@@ -232,7 +232,7 @@ impl Ours {
         terminal.line("");
         let mut rows = vec![["hits", "bytes", "sentence"].map(|heading| cell(Tone::Faint, heading)).to_vec()];
         rows.extend(self.hits.iter().filter(|one| one.place.is_some() || one.sum.packets > 0).map(Hits::row));
-        terminal.lines(table(2, 2, &rows));
+        terminal.lines(table(2, &[2], &rows));
         for name in &self.full {
             let words = format!("  {name} is full: sources that are not in it count as below their limit");
             terminal.line(Line::of(Tone::Doubtful, words));

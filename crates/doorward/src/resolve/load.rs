@@ -49,7 +49,9 @@ pub fn load(files: &dyn Files, path: &str) -> Loaded {
             let id = loader.out.sources.add(path::shown(path, path), "");
             let start = Span { file: id, start: 0, end: 0 };
             let way_out = match error {
-                FileError::Missing => "`doorward init` writes a first policy",
+                FileError::Missing => {
+                    "name a file that is there; three lines are a policy: examples/three-lines.dw"
+                }
                 FileError::Folder => "name the file in it that includes the others",
                 _ => "see that the file is text and that this user may read it",
             };
