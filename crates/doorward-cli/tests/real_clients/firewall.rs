@@ -4,6 +4,19 @@ use std::time::Duration;
 
 use crate::bench::{Host, need};
 
+/// Loads a policy on the host with the command that is being built, and waits for its end.
+pub(crate) fn policy(host: &Host, text: &str) {
+    let place = host.file("policy.dw", text);
+    let mut command = host.guarded_command(env!("CARGO_BIN_EXE_doorward"));
+    command
+        .env("DOORWARD_FORBID_HOST", "1")
+        .env("DOORWARD_STATE", host.folder().join("state"))
+        .args(["apply", "--no-trial"])
+        .arg(place);
+    let outcome = host.finish(command, Duration::from_secs(20));
+    assert!(outcome.success, "the policy is loaded: {outcome:#?}");
+}
+
 /// Runs the classic script on the host; it ends with the line that promises a firewall.
 pub(crate) fn classic_script(host: &Host) {
     need("iptables", "iptables");

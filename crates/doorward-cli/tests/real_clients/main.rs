@@ -1,4 +1,4 @@
-//! Real clients against real servers, with a firewall in the server's network namespace.
+//! Real clients against real servers, with a policy loaded in the server's network namespace.
 #![allow(clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a test talks and fails so")]
 
 mod bench;
@@ -11,6 +11,17 @@ mod servers;
 mod skip;
 
 use doors::{Door, Row, hold, table, world};
+
+#[test]
+fn every_door_is_as_the_policy_says() {
+    if left_out() {
+        return;
+    }
+    let bench = world();
+    hold(&bench, "no firewall", &table(), all_open);
+    firewall::policy(bench.host("server"), include_str!("../../../../examples/vps.dw"));
+    hold(&bench, "vps.dw", &table(), |row, family| row.policy[family]);
+}
 
 #[test]
 fn the_classic_script_agrees_over_ipv4_and_forgets_ipv6() {
