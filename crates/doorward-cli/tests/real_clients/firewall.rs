@@ -26,3 +26,12 @@ pub(crate) fn classic_script(host: &Host) {
     let complete = outcome.output.ends_with("Firewall configuration completed\n");
     assert!(outcome.success && complete, "the script has run: {outcome:#?}");
 }
+
+/// Loads rules in the text of nft(8): controls that show what a test would miss.
+pub(crate) fn rules(host: &Host, text: &str) {
+    need("nft", "nftables");
+    let place = host.file("rules.nft", text);
+    let place = place.display().to_string();
+    let outcome = host.run("nft", &["-f", &place], Duration::from_secs(20));
+    assert!(outcome.success, "the rules are loaded: {outcome:#?}");
+}

@@ -5,6 +5,7 @@ mod bench;
 mod clients;
 mod doors;
 mod firewall;
+mod ftp;
 mod processes;
 mod servers;
 #[path = "../../../../tests/support/skip.rs"]
@@ -35,6 +36,20 @@ fn the_classic_script_agrees_over_ipv4_and_forgets_ipv6() {
         0 => row.script.or(row.policy[0]),
         _ => all_open(row, family),
     });
+}
+
+#[test]
+fn ftp_helper_opens_what_it_announced() {
+    if !left_out() {
+        ftp::helper_opens_what_it_announced();
+    }
+}
+
+#[test]
+fn ftp_helper_cannot_be_tricked() {
+    if !left_out() {
+        ftp::helper_cannot_be_tricked();
+    }
 }
 
 /// Without a firewall every door is open: what is shut afterwards, the firewall has shut.
