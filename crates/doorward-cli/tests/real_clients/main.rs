@@ -6,6 +6,7 @@ mod clients;
 mod doors;
 mod firewall;
 mod ftp;
+mod plumbing;
 mod processes;
 mod servers;
 #[path = "../../../../tests/support/skip.rs"]
@@ -49,6 +50,27 @@ fn ftp_helper_opens_what_it_announced() {
 fn ftp_helper_cannot_be_tricked() {
     if !left_out() {
         ftp::helper_cannot_be_tricked();
+    }
+}
+
+#[test]
+fn neighbours_are_found() {
+    if !left_out() {
+        plumbing::neighbours_are_found();
+    }
+}
+
+#[test]
+fn routers_are_heard() {
+    if !left_out() {
+        plumbing::routers_are_heard();
+    }
+}
+
+#[test]
+fn packet_too_big_is_believed() {
+    if !left_out() {
+        plumbing::packet_too_big_is_believed();
     }
 }
 

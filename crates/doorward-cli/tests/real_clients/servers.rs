@@ -219,6 +219,26 @@ pub(crate) fn mail_out(host: &mut Host) {
     host.wait_for(Socket::Tcp, &[110, 143, 993, 995]);
 }
 
+/// radvd on a router's interface, announcing one prefix and itself as the way out.
+pub(crate) fn router_advertisements(host: &mut Host, interface: &str, prefix: &str) {
+    need("radvd", "radvd");
+    let place = host.file(
+        "radvd.conf",
+        &format!(
+            "interface {interface} {{
+                AdvSendAdvert on;
+                MinRtrAdvInterval 3;
+                MaxRtrAdvInterval 4;
+                prefix {prefix} {{ AdvOnLink on; AdvAutonomous on; }};
+            }};
+            "
+        ),
+    );
+    let place = place.display().to_string();
+    let words = ["radvd", "-n", "-m", "stderr", "-p", "/run/radvd.pid", "-C", &place];
+    host.start("radvd", "", &words);
+}
+
 fn certificate(host: &Host) {
     need("openssl", "openssl");
     let key = host.folder().join("certificate.key");
