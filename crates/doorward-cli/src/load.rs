@@ -206,7 +206,8 @@ mod tests {
                 "[2001:db8::1]:22".parse().expect("an address"),
             ),
         ];
-        let policy = doorward::resolve::resolve(&doorward::resolve::Loaded::default(), &Default::default()).0;
+        let nothing = doorward::resolve::Loaded::default();
+        let policy = doorward::resolve::resolve(&nothing, &doorward::resolve::Host::default()).0;
         let options = Options { generation: 1, carried: pairs.clone() };
         let table = compile::compile(&policy.expect("an empty policy has no errors"), &options);
         assert_eq!(still_carried(&table), pairs);
