@@ -2,20 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../doorward/tests/policies/mod.rs"]
+mod policies;
+
 use doorward::compile::{Options, Running, TABLE, compile, counted, replace};
-use doorward::net::{AddrSet, IcmpType, PortRange, Prefix, Proto};
-use doorward::report::Origin;
-use doorward::resolve::model::{
-    Accounts, DefaultRule, Defaults, Interface, Limit, Passive, Peers, Resolved, Rule, Scope, Traffic, Trust,
-    Verdict, Way,
-};
 use doorward::ruleset::{Elements, Expr, Step, Table, TableFamily, Transaction};
 use doorward_kernel::netns::OwnNetNs;
 use doorward_kernel::{Guard, Scope as Where, Socket};
+use policies::{policy, rule};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 fn fresh() -> (OwnNetNs, Socket) {
     let own = OwnNetNs::make().unwrap_or_else(|error| {
@@ -58,129 +54,6 @@ fn comparable(mut table: Table) -> Table {
         set.elements = Elements::Full(elements);
     }
     table
-}
-
-fn prefix() -> impl Strategy<Value = Prefix> {
-    prop_oneof![
-        (any::<u32>(), 1u8..=32).prop_map(|(addr, len)| Prefix::around(
-            doorward::net::Family::V4,
-            addr.into(),
-            len
-        )),
-        (any::<u128>(), 1u8..=128).prop_map(|(addr, len)| Prefix::around(
-            doorward::net::Family::V6,
-            addr,
-            len
-        )),
-        any::<u8>().prop_map(|n| Prefix::host(IpAddr::V4(Ipv4Addr::new(192, 0, 2, n)))),
-        any::<u16>().prop_map(|n| Prefix::host(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n)))),
-    ]
-}
-
-fn addresses() -> impl Strategy<Value = Arc<AddrSet>> {
-    let few = prop::collection::vec(prefix(), 1..4);
-    let many = prop::collection::vec(prefix(), 70..90);
-    prop_oneof![8 => few, 1 => many].prop_map(|list| Arc::new(AddrSet::new(list, [])))
-}
-
-fn peers() -> impl Strategy<Value = Peers> {
-    (prop::option::of(addresses()), prop::option::weighted(0.2, addresses()))
-        .prop_map(|(only, except)| Peers { only, except })
-}
-
-fn traffic() -> impl Strategy<Value = Traffic> {
-    let ports = (prop::sample::select(vec![Proto::TCP, Proto::UDP, Proto::SCTP]), 1u16..2000, 0u16..200)
-        .prop_map(|(proto, first, more)| {
-            Traffic::Ports(proto, PortRange::new(first, first + if more > 150 { more } else { 0 }).unwrap())
-        });
-    prop_oneof![
-        6 => ports,
-        1 => Just(Traffic::Any),
-        1 => Just(Traffic::Icmp(IcmpType::ECHO_REQUEST)),
-        1 => Just(Traffic::Icmp(IcmpType { v4: None, v6: Some(2) })),
-        1 => prop::sample::select(vec![47u8, 50, 6, 17]).prop_map(|n| Traffic::Protocol(Proto(n))),
-    ]
-}
-
-fn interfaces() -> impl Strategy<Value = Vec<Interface>> {
-    let one = (prop::sample::select(vec!["eth0", "eth1", "wg0", "br-", "docker0"]), any::<bool>())
-        .prop_map(|(name, wildcard)| Interface { name: name.to_owned(), wildcard });
-    prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(one, 1..3)]
-}
-
-fn accounts() -> impl Strategy<Value = Option<Accounts>> {
-    prop::option::weighted(
-        0.3,
-        (any::<bool>(), prop::collection::vec(0u32..2000, 1..3))
-            .prop_map(|(except, ids)| Accounts { except, ids }),
-    )
-}
-
-fn rule() -> impl Strategy<Value = Rule> {
-    let limit = prop::option::weighted(
-        0.2,
-        (1u32..100, prop::sample::select(vec![1u32, 60, 3600]), 1u32..20, any::<bool>())
-            .prop_map(|(rate, seconds, burst, per_source)| Limit { rate, seconds, burst, per_source }),
-    );
-    let passive = prop::option::weighted(
-        0.1,
-        (any::<bool>()).prop_map(|helper| Passive { range: PortRange::new(50_000, 50_100).unwrap(), helper }),
-    );
-    (
-        prop::sample::select(vec![Verdict::Allow, Verdict::Allow, Verdict::Block, Verdict::Reject]),
-        prop::sample::select(vec![
-            vec![Way::In],
-            vec![Way::In],
-            vec![Way::Out],
-            vec![Way::Published],
-            vec![Way::Forward],
-            vec![Way::In, Way::Published, Way::Forward],
-        ]),
-        prop::collection::vec(traffic(), 1..4),
-        (peers(), peers(), interfaces(), accounts(), accounts()),
-        limit,
-        passive,
-        prop::bool::weighted(0.1),
-        1u32..10_000,
-    )
-        .prop_map(|(verdict, ways, traffic, (from, to, on, user, group), limit, passive, log, line)| {
-            let out = ways == [Way::Out];
-            let allows = verdict == Verdict::Allow;
-            Rule {
-                origin: origin(line, &format!("{} sentence {line}", verdict.word())),
-                verdict,
-                ways,
-                traffic,
-                scope: Scope { from, to, on, user: user.filter(|_| out), group: group.filter(|_| out) },
-                limit: limit.filter(|_| allows),
-                passive: passive.filter(|_| allows),
-                log,
-            }
-        })
-}
-
-fn origin(line: u32, sentence: &str) -> Origin {
-    Origin { file: "policy.dw".into(), line, sentence: sentence.into() }
-}
-
-fn policy(rules: impl Strategy<Value = Vec<Rule>>) -> impl Strategy<Value = Resolved> {
-    let default = || {
-        prop::sample::select(vec![Verdict::Allow, Verdict::Block, Verdict::Reject])
-            .prop_map(|verdict| DefaultRule { verdict, origin: None })
-    };
-    (
-        rules,
-        prop::collection::vec(addresses(), 0..2),
-        (default(), default(), default(), default()),
-        prop::collection::vec("br[0-9]{1,3}", 0..3),
-    )
-        .prop_map(|(rules, trust, (r#in, out, published, forward), bridges)| Resolved {
-            rules,
-            trust: trust.into_iter().map(|who| Trust { who, origin: origin(1, "trust them") }).collect(),
-            defaults: Defaults { r#in, out, published, forward },
-            expects: Vec::new(),
-            bridges,
-        })
 }
 
 fn steps_that_failed(transaction: &Transaction, error: &doorward_kernel::CommitError) -> String {

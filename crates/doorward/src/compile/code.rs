@@ -154,6 +154,20 @@ pub(super) fn address_in(prefix: Prefix, source: bool) -> Vec<Expr> {
     code
 }
 
+/// What was addressed before a destination NAT, within a prefix.
+pub(super) fn addressed_in(prefix: Prefix) -> Vec<Expr> {
+    let key = match prefix.family() {
+        Family::V4 => CtKey::DstIp,
+        Family::V6 => CtKey::DstIp6,
+    };
+    let mut code = vec![Expr::Ct { key, dir: Some(CtDir::Original), dreg: R0 }];
+    if prefix.length() < prefix.family().bits() {
+        code.push(mask(R0, Prefix::mask_bytes(prefix.family(), prefix.length())));
+    }
+    code.push(eq(prefix.bytes()));
+    code
+}
+
 /// Ports as the packet has them, in one comparison of both: source, then destination.
 pub(super) fn ports(source: u16, destination: u16) -> Vec<Expr> {
     let data = [source.to_be_bytes(), destination.to_be_bytes()].concat();

@@ -235,32 +235,29 @@ fn icmp_chain(builder: &mut Builder<'_>, judge: Judge, family: Family) -> String
     let stage = Stage { way: judge.way, place };
     let target = stage::build(builder, stage);
     let echo = if family == Family::V4 { ECHO[0] } else { ECHO[1] };
-    if judge.way == Way::Forward {
-        // An echo request to a published address is judged as published.
-        let published = Stage { way: Way::Published, place: Place { original: true, ..place } };
-        let published = stage::build(builder, published);
-        let code = [code::icmp_type(echo), code::ct_dnat(), vec![code::goto(&published)]].concat();
-        builder.rule(&chain, code);
-    }
-    builder.rule(&chain, [code::icmp_type(echo), vec![code::goto(&target)]].concat());
-    stage::named_icmp_blocks(builder, stage, &chain);
+    let published = (judge.way == Way::Forward).then(|| {
+        stage::build(builder, Stage { way: Way::Published, place: Place { original: true, ..place } })
+    });
+    let judged = |builder: &mut Builder<'_>, test: Vec<Expr>| {
+        if let Some(published) = &published {
+            let code = [test.clone(), code::ct_dnat(), vec![code::goto(published)]].concat();
+            builder.rule(&chain, code);
+        }
+        builder.rule(&chain, [test, vec![code::goto(&target)]].concat());
+    };
+    judged(builder, code::icmp_type(echo));
+    let named = stage::named_icmp_blocks(builder, stage);
     let yes = code::goto(&builder.yes());
     if family == Family::V6 {
-        // 133-136 are the four messages of neighbour discovery, 130-132 and 143 those of MLD.
-        let between = |first: u8, last: u8| {
-            vec![
-                code::payload(PayloadBase::Transport, 0, 1, R0),
-                code::cmp(CmpOp::Gte, vec![first]),
-                code::cmp(CmpOp::Lte, vec![last]),
-            ]
-        };
-        for (types, hops, words) in [
-            (between(133, 136), 255, "built in: neighbour discovery, router advertisements"),
-            (between(130, 132), 1, "built in: multicast listeners"),
-            (code::icmp_type(143), 1, "built in: multicast listeners"),
-        ] {
-            builder.commented(&chain, [types, code::hop_limit(hops), vec![yes.clone()]].concat(), words);
-        }
+        neighbours(builder, judge, &chain, named.as_deref());
+    }
+    if judge.way != Way::Out {
+        let checks = stage::source_checks(builder, family);
+        builder.rule(&chain, vec![code::jump(&checks)]);
+        stage::destination_checks(builder, place, &chain);
+    }
+    if let Some(named) = &named {
+        builder.rule(&chain, vec![code::jump(named)]);
     }
     builder.commented(
         &chain,
@@ -272,8 +269,38 @@ fn icmp_chain(builder: &mut Builder<'_>, judge: Judge, family: Family) -> String
         [code::ct_state(state::INVALID), vec![code::counter(), code::drop()]].concat(),
         "built in: invalid packets",
     );
-    builder.rule(&chain, vec![code::goto(&target)]);
+    judged(builder, Vec::new());
     chain
+}
+
+/// What ICMPv6 does on the own link: neighbour discovery (133-136) and multicast listeners (130-132, 143). No
+/// router passes it on, so it is forwarded on a bridge only.
+fn neighbours(builder: &mut Builder<'_>, judge: Judge, chain: &str, named: Option<&str>) {
+    let mut target = builder.yes();
+    if let Some(named) = named {
+        target = builder.name(&format!("{}_neighbours", judge.name));
+        builder.rule(&target, vec![code::jump(named)]);
+        builder.rule(&target, vec![code::goto(&builder.yes())]);
+    }
+    let between = |first: u8, last: u8| {
+        vec![
+            code::payload(PayloadBase::Transport, 0, 1, R0),
+            code::cmp(CmpOp::Gte, vec![first]),
+            code::cmp(CmpOp::Lte, vec![last]),
+        ]
+    };
+    for (types, hops, words) in [
+        (between(133, 136), 255, "built in: neighbour discovery, router advertisements"),
+        (between(130, 132), 1, "built in: multicast listeners"),
+        (code::icmp_type(143), 1, "built in: multicast listeners"),
+    ] {
+        let mut code = [types, code::hop_limit(hops)].concat();
+        if judge.way == Way::Forward {
+            code.extend(code::interface(MetaKey::Iifkind, "bridge", false));
+        }
+        code.push(code::goto(&target));
+        builder.commented(chain, code, words);
+    }
 }
 
 /// Sends each family to its judgement.

@@ -68,8 +68,7 @@ pub(super) fn build(builder: &mut Builder<'_>, stage: Stage) -> String {
         return chain;
     }
     builder.open(&chain);
-    if stage.way == Way::In && !stage.place.original && !stage.place.icmp && !builder.policy.rules.is_empty()
-    {
+    if stage.way == Way::In && !stage.place.original && !builder.policy.rules.is_empty() {
         let dnat = Stage { place: Place { original: true, ..stage.place }, ..stage };
         let target = dnat.chain(builder, "");
         builder.rule(&chain, [code::ct_dnat(), vec![code::goto(&target)]].concat());
@@ -85,6 +84,7 @@ fn fill(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
     if stage.arrives() {
         let checks = source_checks(builder, stage.place.family);
         builder.rule(chain, vec![code::jump(&checks)]);
+        destination_checks(builder, stage.place, chain);
         trust(builder, stage, chain);
         bans(builder, stage, chain);
     }
@@ -106,7 +106,7 @@ fn counted(builder: &Builder<'_>, verdict: Verdict) -> Action {
 }
 
 /// Drops what cannot come from outside: our own and loopback addresses, IPv4 in IPv6, routing header 0.
-fn source_checks(builder: &mut Builder<'_>, family: Family) -> String {
+pub(super) fn source_checks(builder: &mut Builder<'_>, family: Family) -> String {
     let chain = builder.name(match family {
         Family::V4 => "checks4",
         Family::V6 => "checks6",
@@ -114,25 +114,39 @@ fn source_checks(builder: &mut Builder<'_>, family: Family) -> String {
     if builder.has(&chain) {
         return chain;
     }
-    let loopback = match family {
-        Family::V4 => Prefix::around(family, 0x7f00_0000, 8),
-        Family::V6 => Prefix::around(family, 1, 128),
-    };
     let mut drop = |test: Vec<Expr>, why: &str| {
         builder.commented(&chain, [test, vec![code::counter(), code::drop()]].concat(), why);
     };
-    for source in [true, false] {
-        drop(code::address_in(loopback, source), "built in: loopback addresses stay on lo");
+    for (prefix, why) in never_outside(family) {
+        drop(code::address_in(prefix, true), why);
     }
     if family == Family::V6 {
-        let mapped = Prefix::around(family, 0xffff_0000_0000, 96);
-        for source in [true, false] {
-            drop(code::address_in(mapped, source), "built in: no IPv4 in IPv6 addresses");
-        }
         drop(routing_header_0(), "built in: no routing header 0");
     }
     drop(code::source_is_ours(), "built in: nobody else has our addresses");
     chain
+}
+
+/// The same for what was addressed. Before a translation that is conntrack's word: a port published on loopback
+/// stays on this host, also when a neighbour sends to 127.0.0.1 by our link address.
+pub(super) fn destination_checks(builder: &mut Builder<'_>, place: Place, chain: &str) {
+    for (prefix, why) in never_outside(place.family) {
+        let test = if place.original { code::addressed_in(prefix) } else { code::address_in(prefix, false) };
+        builder.commented(chain, [test, vec![code::counter(), code::drop()]].concat(), why);
+    }
+}
+
+/// Addresses that no packet from outside may have at either end.
+fn never_outside(family: Family) -> Vec<(Prefix, &'static str)> {
+    const LOOPBACK: &str = "built in: loopback addresses stay on lo";
+    const MAPPED: &str = "built in: no IPv4 in IPv6 addresses";
+    match family {
+        Family::V4 => vec![(Prefix::around(family, 0x7f00_0000, 8), LOOPBACK)],
+        Family::V6 => vec![
+            (Prefix::around(family, 1, 128), LOOPBACK),
+            (Prefix::around(family, 0xffff_0000_0000, 96), MAPPED),
+        ],
+    }
 }
 
 fn routing_header_0() -> Vec<Expr> {
@@ -200,53 +214,61 @@ fn bans(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
 
 /// Blocks that name what is built in come before it; `block from …` alone does not reach it.
 fn named_blocks(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
-    if stage.place.icmp {
-        return;
-    }
-    let port = dhcp_client_port(stage.place.family);
-    for verdict in [Verdict::Block, Verdict::Reject] {
-        let sentences = said(builder, stage, verdict, |rule| {
-            rule.traffic.iter().any(|traffic| names_port(*traffic, Proto::UDP, port))
-        });
-        log(builder, stage, chain, &sentences);
-        let action = counted(builder, verdict);
-        groups::emit(builder, chain, stage.place, &sentences, &action);
+    let (client, server) = dhcp_ports(stage.place.family);
+    let port = if stage.arrives() { client } else { server };
+    if !stage.place.icmp {
+        blocks_of(
+            builder,
+            stage,
+            chain,
+            |traffic| matches!(traffic, Traffic::Ports(Proto::UDP, range) if range != PortRange::ALL && range.contains(port)),
+        );
     }
 }
 
-fn names_port(traffic: Traffic, proto: Proto, port: u16) -> bool {
-    matches!(traffic, Traffic::Ports(p, range) if p == proto && range != PortRange::ALL && range.contains(port))
-}
-
-/// Blocks and rejects that name an ICMP type, for the chains that let in what a host needs.
-pub(super) fn named_icmp_blocks(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
-    let named = |rule: &Rule| {
-        rule.traffic
-            .iter()
-            .any(|traffic| matches!(traffic, Traffic::Icmp(kind) if *kind != IcmpType::ECHO_REQUEST))
-    };
-    if !builder.policy.rules.iter().any(|rule| rule.verdict != Verdict::Allow && named(rule)) {
-        return;
+/// The chain of blocks that name an ICMP type, which come before what a host needs; none where none does.
+pub(super) fn named_icmp_blocks(builder: &mut Builder<'_>, stage: Stage) -> Option<String> {
+    let named = |traffic| matches!(traffic, Traffic::Icmp(kind) if kind != IcmpType::ECHO_REQUEST);
+    let rules = &builder.policy.rules;
+    let any =
+        rules.iter().any(|rule| rule.verdict != Verdict::Allow && rule.traffic.iter().any(|t| named(*t)));
+    if !any {
+        return None;
     }
-    let inner = stage.chain(builder, "_named");
-    builder.rule(chain, vec![code::jump(&inner)]);
-    builder.open(&inner);
+    let chain = stage.chain(builder, "_named");
+    builder.open(&chain);
     if stage.arrives() {
-        trusted_leave(builder, stage, &inner, code::ret());
+        trusted_leave(builder, stage, &chain, code::ret());
     }
-    let chain = inner.as_str();
+    blocks_of(builder, stage, &chain, named);
+    Some(chain)
+}
+
+/// What sentences block or reject of some traffic only.
+fn blocks_of(builder: &mut Builder<'_>, stage: Stage, chain: &str, wanted: impl Fn(Traffic) -> bool) {
+    let policy = builder.policy;
     for verdict in [Verdict::Block, Verdict::Reject] {
-        let sentences = said(builder, stage, verdict, named);
+        let sentences: Vec<Said<'_>> = policy
+            .rules
+            .iter()
+            .filter(|rule| rule.verdict == verdict && stage.concerns(rule))
+            .map(|rule| {
+                let traffic: Vec<Traffic> = rule.traffic.iter().copied().filter(|t| wanted(*t)).collect();
+                Said { rule, cells: cells::of(&traffic, &rule.scope, stage.place, &mut builder.lists) }
+            })
+            .filter(|said| !said.cells.is_empty())
+            .collect();
         log(builder, stage, chain, &sentences);
         let action = counted(builder, verdict);
         groups::emit(builder, chain, stage.place, &sentences, &action);
     }
 }
 
-const fn dhcp_client_port(family: Family) -> u16 {
+/// Ports of DHCP: client and server.
+const fn dhcp_ports(family: Family) -> (u16, u16) {
     match family {
-        Family::V4 => 68,
-        Family::V6 => 546,
+        Family::V4 => (68, 67),
+        Family::V6 => (546, 547),
     }
 }
 
@@ -256,19 +278,15 @@ fn dhcp_replies(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
         return;
     }
     let family = stage.place.family;
-    let client = dhcp_client_port(family);
-    let server = match family {
-        Family::V4 => 67,
-        Family::V6 => 547,
-    };
+    let (client, server) = dhcp_ports(family);
     let mut code = code::l4proto(Proto::UDP);
     if stage.arrives() {
         code.extend(code::ports(server, client));
-        if family == Family::V6 {
-            code.extend(code::address_in(Prefix::around(family, 0xfe80 << 112, 10), true));
-        }
     } else {
         code.extend(code::ports(client, server));
+    }
+    if family == Family::V6 {
+        code.extend(code::address_in(Prefix::around(family, 0xfe80 << 112, 10), true));
     }
     code.push(code::goto(&builder.yes()));
     builder.commented(chain, code, "built in: DHCP");
