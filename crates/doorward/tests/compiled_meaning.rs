@@ -146,7 +146,7 @@ fn end_of(verdict: Verdict) -> End {
 fn the_program_decides_as_the_policy_says() {
     let own: Vec<IpAddr> = OWN.iter().map(|a| a.parse().unwrap()).collect();
     let host = Host { own: own.clone() };
-    let cases = std::env::var("DOORWARD_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
+    let cases = std::env::var("DOORWARD_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let seeds = prop::collection::vec(
         (
@@ -158,7 +158,7 @@ fn the_program_decides_as_the_policy_says() {
             any::<bool>(),
             paths(),
         ),
-        150,
+        100,
     );
     runner
         .run(&(policy(prop::collection::vec(rule(), 0..14)), seeds), |(mut policy, seeds)| {

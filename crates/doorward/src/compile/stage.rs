@@ -68,7 +68,7 @@ pub(super) fn build(builder: &mut Builder<'_>, stage: Stage) -> String {
         return chain;
     }
     builder.open(&chain);
-    if stage.way == Way::In && !stage.place.original && !builder.policy.rules.is_empty() {
+    if stage.way == Way::In && !stage.place.original {
         let dnat = Stage { place: Place { original: true, ..stage.place }, ..stage };
         let target = dnat.chain(builder, "");
         builder.rule(&chain, [code::ct_dnat(), vec![code::goto(&target)]].concat());
@@ -96,7 +96,7 @@ fn fill(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
         let action = counted(builder, verdict);
         groups::emit(builder, chain, stage.place, &sentences, &action);
     }
-    allow(builder, stage, chain);
+    allow(builder, stage, chain, |rule| rule.limit.is_none());
     limited(builder, stage, chain);
     default(builder, stage, chain);
 }
@@ -172,11 +172,7 @@ fn trust(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
         return;
     }
     dhcp_replies(builder, stage, &trusted);
-    allow(builder, stage, &trusted);
-    let unlimited = said(builder, stage, Verdict::Allow, |rule| rule.limit.is_some());
-    log(builder, stage, &trusted, &unlimited);
-    let action = counted(builder, Verdict::Allow);
-    groups::emit(builder, &trusted, stage.place, &unlimited, &action);
+    allow(builder, stage, &trusted, |_| true);
     default(builder, stage, &trusted);
 }
 
@@ -301,9 +297,9 @@ fn log(builder: &mut Builder<'_>, stage: Stage, chain: &str, sentences: &[Said<'
     }
 }
 
-/// Sentences that allow without a limit, and the passive ranges of all that allow.
-fn allow(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
-    let mut sentences = said(builder, stage, Verdict::Allow, |rule| rule.limit.is_none());
+/// Sentences that allow, as far as they are picked, and the passive ranges of all that allow.
+fn allow(builder: &mut Builder<'_>, stage: Stage, chain: &str, pick: fn(&Rule) -> bool) {
+    let mut sentences = said(builder, stage, Verdict::Allow, pick);
     if !stage.place.icmp {
         sentences.extend(passive(builder, stage));
         let policy = builder.policy;
