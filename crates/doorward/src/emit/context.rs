@@ -199,7 +199,7 @@ impl Context {
         let Kind::Payload(payload) = &mut sym.kind else { return None };
         let (header, skipped) = self.header_of(payload)?;
         let before = (mask.bits.div_ceil(8) * 8).checked_sub(mask_len)?;
-        let mut offset = payload.offset.wrapping_sub(skipped) + before;
+        let mut offset = payload.offset.wrapping_sub(skipped).wrapping_add(before);
         let mut left = sym.bits;
         let mut len = 0;
         for field in header.fields() {
@@ -210,7 +210,7 @@ impl Context {
             offset += field.bits;
             len += field.bits;
             if shift + len == mask_len {
-                payload.offset += before;
+                payload.offset = payload.offset.wrapping_add(before);
                 sym.bits = len;
                 return Some(shift);
             }

@@ -221,7 +221,7 @@ impl Walk<'_> {
                 let first = attributes.number(1).unwrap_or(0);
                 match attributes.number(2).unwrap_or(1) {
                     0 | 1 => first.to_string(),
-                    total => format!("{first}-{}", (first + total - 1) & 0xffff),
+                    total => format!("{first}-{}", first.wrapping_add(total).wrapping_sub(1) & 0xffff),
                 }
             }
         };

@@ -154,7 +154,9 @@ fn typeof_sym(bytes: &[u8]) -> Option<Sym> {
             for (_, value) in data.entries() {
                 parts.push(typeof_sym(value)?);
             }
-            let bits = parts.iter().map(|part| part.bits.div_ceil(32) * 32).sum();
+            let bits = parts
+                .iter()
+                .fold(0u32, |sum, part| sum.saturating_add(part.bits.div_ceil(32).saturating_mul(32)));
             Some(Sym::new(Kind::Concat(parts), Ty::Invalid, Order::None, bits))
         }
         10 => super::foreign::socket(number(0)?, 0),

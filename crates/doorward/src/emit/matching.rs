@@ -417,7 +417,7 @@ fn narrowed(place: &Exthdr, mask: &Sym) -> Option<(Sym, u32)> {
     let shift = number.trailing_zeros();
     let len = (number >> shift).trailing_ones();
     let before = (mask.bits.div_ceil(8) * 8).checked_sub(shift + len)?;
-    let place = Exthdr { offset: place.offset + before, ..place.clone() };
+    let place = Exthdr { offset: place.offset.checked_add(before)?, ..place.clone() };
     let known = place.find(len).1.is_some();
     known.then(|| (super::sym::extension(place, len), shift))
 }

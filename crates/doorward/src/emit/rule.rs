@@ -11,6 +11,11 @@ use crate::ruleset::{
 };
 use std::fmt::Write as _;
 
+/// Chains inside of rules inside of chains: more are called by name.
+const DEEPEST: u8 = 3;
+/// Parts of one value.
+const MOST_PARTS: usize = 256;
+
 /// The text of a rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct RuleText {
@@ -21,7 +26,13 @@ pub(super) struct RuleText {
 
 /// Writes a rule, comment included.
 pub(super) fn write(table: &Table, rule: &Rule, style: &Style) -> RuleText {
+    write_inside(table, rule, style, 0)
+}
+
+/// Writes a rule so many chains deep inside of other rules.
+fn write_inside(table: &Table, rule: &Rule, style: &Style, depth: u8) -> RuleText {
     let mut walk = Walk::new(table, style);
+    walk.depth = depth;
     walk.run(&rule.exprs);
     let mut text = walk.text();
     if let Some(comment) = comment_of(udata_kind::RULE_COMMENT, &rule.udata) {
@@ -48,6 +59,8 @@ pub(super) struct Walk<'a> {
     pub(super) draft: Draft<'a>,
     registers: [Option<Sym>; 16],
     stateless: bool,
+    /// Inline chains around this rule.
+    depth: u8,
     unknown: Vec<(String, usize)>,
 }
 
@@ -58,6 +71,7 @@ impl<'a> Walk<'a> {
             draft: Draft { table, context: Context::new(table.family), items: Vec::new(), in_key: false },
             registers: Default::default(),
             stateless: false,
+            depth: 0,
             unknown: Vec::new(),
         }
     }
@@ -103,6 +117,10 @@ impl<'a> Walk<'a> {
 
     /// Puts a value into a register.
     pub(super) fn load(&mut self, reg: Reg, sym: Sym) -> Option<()> {
+        // Values made of values of values grow without end.
+        if sym.weight() > MOST_PARTS {
+            return None;
+        }
         *self.registers.get_mut(usize::from(reg.0))? = Some(sym);
         Some(())
     }
@@ -125,7 +143,7 @@ impl<'a> Walk<'a> {
             let part = self.value(Reg(index)).filter(|part| part.bits > 0)?;
             let words = part.bits.div_ceil(32);
             index = index.checked_add(u8::try_from(words).ok()?)?;
-            left = left.saturating_sub(words * 32);
+            left = left.saturating_sub(words.saturating_mul(32));
             parts.push(part);
         }
         Some(Sym::new(Kind::Concat(parts), Ty::Invalid, Order::None, bits))
@@ -320,17 +338,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn verdict(&self, verdict: &Verdict) -> String {
+    fn verdict(&mut self, verdict: &Verdict) -> String {
         let (word, name) = match verdict {
             Verdict::Jump(name) => ("jump", name),
             Verdict::Goto(name) => ("goto", name),
             other => return verdict_text(other),
         };
         match self.draft.table.chain(name) {
-            Some(chain) if is_inline(chain) => {
+            Some(chain) if is_inline(chain) && self.depth < DEEPEST => {
                 let mut text = format!("{word} {{\n");
                 for rule in &chain.rules {
-                    let inner = write(self.draft.table, rule, self.style);
+                    let inner = write_inside(self.draft.table, rule, self.style, self.depth + 1);
+                    self.unknown.extend(inner.unknown);
                     let _ = writeln!(text, "\t\t\t{}", inner.text);
                 }
                 text + "\t\t}"

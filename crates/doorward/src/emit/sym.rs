@@ -170,6 +170,16 @@ impl Sym {
         self
     }
 
+    /// How many parts the value is made of.
+    pub(super) fn weight(&self) -> usize {
+        1 + match &self.kind {
+            Kind::Range(a, b) | Kind::Binop(_, a, b) => a.weight() + b.weight(),
+            Kind::Prefix(a, _) | Kind::Swap(a) | Kind::Map(a, _) | Kind::Hash(a, _) => a.weight(),
+            Kind::Concat(parts) | Kind::List(parts) => parts.iter().map(Sym::weight).sum(),
+            _ => 0,
+        }
+    }
+
     /// The values that an `or` joins.
     pub(super) fn alternatives(self) -> Vec<Sym> {
         match self.kind {

@@ -444,3 +444,123 @@ fn shifted_fields() {
     ];
     assert_eq!(text_in(TableFamily::Ip, version), "ip version @one");
 }
+
+mod any_input {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![proptest::collection::vec(any::<u8>(), 0..40), Just(vec![0; 4]), Just(vec![255; 16])]
+    }
+
+    fn reg() -> impl Strategy<Value = Reg> {
+        prop_oneof![4 => 0u8..3, 1 => any::<u8>()].prop_map(Reg)
+    }
+
+    fn number() -> impl Strategy<Value = u32> {
+        prop_oneof![0u32..40, any::<u32>(), Just(u32::MAX / 8)]
+    }
+
+    fn set_name() -> impl Strategy<Value = String> {
+        prop_oneof![Just("h"), Just("x"), Just("f"), Just("odd"), Just("none")].prop_map(str::to_owned)
+    }
+
+    fn expr() -> impl Strategy<Value = Expr> {
+        let base = (0u32..6).prop_map(|n| match n {
+            0 => PayloadBase::Link,
+            1 => PayloadBase::Network,
+            2 => PayloadBase::Transport,
+            3 => PayloadBase::Inner,
+            n => PayloadBase::Other(n),
+        });
+        let op = prop_oneof![Just(CmpOp::Eq), Just(CmpOp::Neq), Just(CmpOp::Gte), Just(CmpOp::Lte)];
+        let name = prop_oneof![
+            Just("hash"),
+            Just("numgen"),
+            Just("socket"),
+            Just("queue"),
+            Just("tproxy"),
+            Just("exthdr"),
+            Just("fwd"),
+            Just("dup"),
+            Just("xfrm"),
+            Just("match")
+        ];
+        let bits = (bytes(), bytes(), number(), 0u8..4).prop_map(|(mask, xor, by, which)| match which {
+            0 => Bitop::Shl(by),
+            1 => Bitop::Shr(by),
+            _ => Bitop::MaskXor { mask, xor },
+        });
+        prop_oneof![
+            (number(), reg()).prop_map(|(n, dreg)| Expr::Meta { key: MetaKey::from_number(n), dreg }),
+            (number(), reg()).prop_map(|(n, dreg)| Expr::Ct { key: CtKey::from_number(n), dir: None, dreg }),
+            (base, number(), number(), reg()).prop_map(|(base, offset, len, dreg)| Expr::Payload {
+                base,
+                offset,
+                len,
+                dreg
+            }),
+            (any::<u8>(), number(), number(), number(), number(), reg()).prop_map(
+                |(header, offset, len, flags, op, dreg)| Expr::Exthdr {
+                    header,
+                    offset,
+                    len,
+                    flags,
+                    op,
+                    dreg
+                }
+            ),
+            (reg(), bytes()).prop_map(|(dreg, data)| Expr::Immediate { dreg, data }),
+            (op.clone(), reg(), bytes()).prop_map(|(op, sreg, data)| Expr::Cmp { op, sreg, data }),
+            (op, reg(), bytes(), bytes()).prop_map(|(op, sreg, from, to)| Expr::Range { op, sreg, from, to }),
+            (reg(), reg(), number(), bits).prop_map(|(sreg, dreg, len, op)| Expr::Bitwise {
+                sreg,
+                dreg,
+                len,
+                op
+            }),
+            (set_name(), reg(), any::<bool>()).prop_map(|(set, sreg, invert)| {
+                let dreg = invert.then_some(LookupTarget::Verdict);
+                Expr::Lookup { set, sreg, dreg, invert }
+            }),
+            (set_name(), reg(), reg()).prop_map(|(set, sreg, to)| Expr::Lookup {
+                set,
+                sreg,
+                dreg: Some(LookupTarget::Value(to)),
+                invert: false
+            }),
+            (name, bytes()).prop_map(|(name, data)| Expr::Unknown { name: name.to_owned(), data }),
+            Just(Expr::Verdict(Verdict::Jump("__chain0".to_owned()))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn is_written_without_panic(
+            exprs in proptest::collection::vec(expr(), 0..12),
+            family in 0u8..12,
+            (key_type, key_len, flags) in (number(), number(), 0u32..0x200),
+            udata in bytes(),
+            keys in proptest::collection::vec((bytes(), proptest::option::of(bytes()), 0u32..4), 0..6),
+        ) {
+            let mut table = table(TableFamily::from_number(family));
+            let mut odd = Set::over("odd", &[KeyPart::Mark]);
+            (odd.key_type, odd.key_len, odd.flags, odd.udata) = (key_type, key_len, flags, Udata(udata));
+            odd.data = (flags & 1 == 1).then_some(DataType::Value { kind: key_len, len: key_type });
+            odd.elements = Elements::Full(keys.into_iter().map(|(key, key_end, flags)| Element {
+                data: Some(Data::Value(key.clone())), key, key_end, flags, ..Element::default()
+            }).collect());
+            table.sets.push(odd);
+            let mut chain = Chain::regular("__chain0");
+            chain.rules.push(Rule::new(exprs.clone()));
+            table.chains.push(chain);
+            let mut caller = Chain::regular("c");
+            caller.rules.push(Rule::new(exprs));
+            table.chains.push(caller);
+            let listing = table_listing(&table, &Style::default());
+            let ends_well = listing.text.ends_with("}\n");
+            prop_assert!(ends_well);
+            prop_assert_eq!(listing, table_listing(&table, &Style::default()));
+        }
+    }
+}
