@@ -458,7 +458,7 @@ fn time_grows_with_the_length_only() {
         let (tree, reports) = parse(FILE, &text);
         assert_eq!(tree.text().len(), text.len());
         assert!(reports.len() <= 1002, "{piece:?}: {} reports", reports.len());
-        assert!(start.elapsed() < Duration::from_secs(60), "{piece:?}: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_mins(1), "{piece:?}: {:?}", start.elapsed());
     }
 }
 

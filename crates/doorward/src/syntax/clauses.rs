@@ -461,11 +461,7 @@ fn who(reader: &mut Reader<'_>, kind: &str) -> Read<Who> {
 
 /// An address, a prefix, a range or a name; the start of a clause is none of them.
 pub(super) fn address(reader: &mut Reader<'_>) -> Read<Option<Spanned<Value>>> {
-    const WHAT: &str = "an address or a name";
-    match reader.word() {
-        Some(word) if words::is_clause(word) => reader.missing(WHAT),
-        _ => reader.value(WHAT, value::value),
-    }
+    reader.value("an address or a name", value::value)
 }
 
 /// `except` and its values.

@@ -165,7 +165,7 @@ pub(super) fn thing(word: &str, next: Option<&str>, third: Option<&str>) -> Opti
         word.map(|word| word.replacen(':', "-", 1)).filter(|word| value::port_range(word).is_ok())
     };
     let apart = |text: &str, meant: String| {
-        Mistake::new("port-apart", format!("`{text}` is written in one word")).meant(meant)
+        Mistake::new("port-apart", format!("`{text}` is not how a port is written")).meant(meant)
     };
     match (word, next) {
         // `tcp 22`, `tcp port 22`
@@ -203,6 +203,13 @@ pub(super) fn thing(word: &str, next: Option<&str>, third: Option<&str>) -> Opti
             Some((1, Mistake::new("every-ping", format!("`{word}` has a short name")).meant("ping")))
         }
         (service, _) => {
+            // `22tcp`, `22-tcp`
+            let digits = service.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '+');
+            let protocol = service.get(digits.len()..).unwrap_or("");
+            let port = digits.trim_end_matches(['-', '_', '.']);
+            if value::port_range(port).is_ok() && value::port_protos(protocol).is_some() {
+                return Some((1, apart(service, format!("{port}/{protocol}"))));
+            }
             let (name, protocol) = service.rsplit_once('/')?;
             let named = value::is_name(name) && value::port_protos(&protocol.to_lowercase()).is_some();
             (named && !words::is_keyword(name)).then(|| {

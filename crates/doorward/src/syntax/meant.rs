@@ -16,6 +16,9 @@ pub(super) fn read(file: FileId, text: &str, tokens: &[Token]) -> (Option<Senten
     if let Some(open) = tokens.iter().find(|token| token.kind == Kind::OpenQuote) {
         return (None, vec![open_quote(file, text, tokens, *open)]);
     }
+    if let Some((at, token)) = tokens.iter().enumerate().find(|(_, token)| starts_comment(token.of(text))) {
+        return (None, vec![foreign_comment(file, text, tokens.get(..at).unwrap_or(&[]), *token)]);
+    }
     let (sentence, mut reports) = said(file, text, tokens);
     for report in &mut reports {
         clip(&mut report.message);
@@ -37,6 +40,26 @@ fn open_quote(file: FileId, text: &str, tokens: &[Token], open: Token) -> Report
     let meant = if said.starts_with('"') { settle(&line(&closed), 0) } else { None };
     match meant {
         Some(meant) => report.way_out(format!("write `{meant}`")),
+        None => report,
+    }
+}
+
+/// How comments start elsewhere, or stand apart from the words.
+fn starts_comment(word: &str) -> bool {
+    word == "--" || word.starts_with("//") || word.starts_with("/*")
+}
+
+/// `mark` starts what was meant as a comment, behind `sentence`.
+fn foreign_comment(file: FileId, text: &str, sentence: &[Token], mark: Token) -> Report {
+    let mut shown = mark.of(text).to_owned();
+    clip(&mut shown);
+    let report =
+        Report::error("foreign-comment", mark.span(file), format!("`{shown}` starts no comment here"))
+            .label("a comment starts with `#`");
+    match settle(&join(sentence.iter().map(|token| token.of(text))), 0) {
+        Some(meant) => {
+            report.way_out(format!("write `{meant}`")).way_out("and behind it the comment, after a `#`")
+        }
         None => report,
     }
 }

@@ -157,6 +157,19 @@ impl<'a> Reader<'a> {
         what: &str,
         read: impl FnOnce(&'a str) -> Result<T, Mistake>,
     ) -> Read<Option<Spanned<T>>> {
+        // The next clause begins already.
+        if self.word().is_some_and(words::is_clause) {
+            return self.missing(what);
+        }
+        self.any(what, read)
+    }
+
+    /// The same for a word that may be one of the language.
+    pub(super) fn any<T>(
+        &mut self,
+        what: &str,
+        read: impl FnOnce(&'a str) -> Result<T, Mistake>,
+    ) -> Read<Option<Spanned<T>>> {
         let position = self.at;
         let word = self.unquoted(what)?;
         let span = self.step();
@@ -266,7 +279,7 @@ impl<'a> Reader<'a> {
         if self.word().is_some() && !self.opaque_here() {
             return self.missing(what);
         }
-        self.value(what, read)
+        self.any(what, read)
     }
 
     /// A string in quotes: the name of a file or the address of a feed.

@@ -249,6 +249,10 @@ fn not_an_address(word: &str, host: &str, length: Option<&str>) -> Mistake {
             .label("ports stand behind the verb")
             .way_out(format!("for example `allow {word} from office`"));
     }
+    if let Some(name) = word.strip_prefix('!').filter(|name| value(name).is_ok()) {
+        return Mistake::new("negation", format!("`{word}` is not how this language says all others"))
+            .meant(format!("outside {name}"));
+    }
     if let Some((host, zone)) = host.split_once('%')
         && host.parse::<IpAddr>().is_ok()
     {

@@ -108,7 +108,7 @@ fn define(reader: &mut Reader<'_>) -> Read<SentenceKind> {
     reader.step();
     let name = match reader.word() {
         None if reader.next_is(Kind::Equals) => return reader.missing("the name"),
-        _ => reader.value("the name", value::name)?,
+        _ => reader.any("the name", value::name)?,
     };
     if reader.eat_kind(Kind::Equals).is_none() {
         let (at, span) = (reader.position(), reader.here());
@@ -576,7 +576,7 @@ fn thing(reader: &mut Reader<'_>) -> Read<Option<Spanned<Thing>>> {
                 reader.say(mistake.at(span));
                 return Ok(None);
             }
-            reader.value("a thing", plain_thing)
+            reader.any("a thing", plain_thing)
         }
     }
 }

@@ -21,6 +21,7 @@ struct Rule<'a> {
     on: Option<&'a str>,
     icmp: Option<&'a str>,
     states: Vec<&'a str>,
+    source_port: bool,
 }
 
 /// The meaning of the words behind `iptables`.
@@ -31,15 +32,23 @@ pub(super) fn meant(words: &[&str]) -> Meant {
             _ => Meant::Unknown,
         };
     }
+    if words.iter().any(|word| matches!(*word, "-F" | "-X" | "-Z" | "-N" | "--flush")) {
+        return Meant::BuiltIn("`doorward apply` replaces all sentences at once");
+    }
     let Some(rule) = read(words) else { return Meant::Unknown };
     if rule.on == Some("lo") {
         return Meant::BuiltIn("the loopback on `lo` always passes");
     }
-    if rule.states.iter().any(|state| matches!(*state, "ESTABLISHED" | "RELATED")) && rule.verdict == "allow"
-    {
+    let of_new = rule.states.is_empty() || rule.states.contains(&"NEW");
+    let of_old = rule.states.iter().any(|state| matches!(*state, "ESTABLISHED" | "RELATED"));
+    // From a port and to none: the answers of a server, to which older scripts open the way by hand.
+    if rule.verdict == "allow" && (of_old && !of_new || rule.source_port && rule.ports.is_empty()) {
         return Meant::BuiltIn("replies pass by themselves");
     }
-    if rule.states.contains(&"INVALID") {
+    if rule.source_port {
+        return Meant::Unknown;
+    }
+    if rule.states == ["INVALID"] {
         return Meant::BuiltIn("invalid packets are dropped by themselves");
     }
     sentence(&rule).map_or(Meant::Unknown, Meant::Sentence)
@@ -86,6 +95,13 @@ fn read<'a>(words: &[&'a str]) -> Option<Rule<'a>> {
                     words.next();
                     rule.ports.push(words.next()?.replacen(':', "-", 1));
                 }
+            }
+            "--sport" | "--source-port" | "--sports" => {
+                words.next()?;
+                while words.peek() == Some(&",") {
+                    words.nth(1)?;
+                }
+                rule.source_port = true;
             }
             "-s" | "--source" | "--src" => rule.from = words.next(),
             "-d" | "--destination" | "--dst" => rule.to = words.next(),

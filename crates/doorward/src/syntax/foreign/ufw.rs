@@ -58,7 +58,7 @@ pub(super) fn meant(words: &[&str]) -> Option<String> {
         && rule.on.is_none()
         && [rule.from, rule.to].iter().all(|who| who.is_none_or(|who| who == "any"))
     {
-        return None;
+        return Some(format!("default {verdict} {}", rule.way.unwrap_or("in")));
     }
     if limited {
         // Six connections within 30 seconds.

@@ -119,6 +119,9 @@ fn of_ufw_alone(words: &[&str]) -> Option<Whole> {
 
 fn of_iptables(tool: &str, rest: &[&str]) -> Whole {
     let whole = Whole::new("foreign-iptables", format!("this is a command of {tool}"));
+    if rest.iter().any(|word| matches!(*word, "-L" | "-S" | "--list" | "-nvL" | "-vnL" | "-nL")) {
+        return whole.way_out("say to the shell: `doorward show`");
+    }
     match iptables::meant(rest) {
         iptables::Meant::Sentence(meant) => whole.meant(Some(meant)),
         iptables::Meant::BuiltIn(what) => whole.way_out(format!("leave it out: {what}")),
