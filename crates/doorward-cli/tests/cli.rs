@@ -6,6 +6,7 @@
 
 mod tool;
 
+use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Stdio;
@@ -116,9 +117,9 @@ fn transcripts() {
         let said = folder.run(args.split_whitespace());
         let mut text = format!("$ doorward {args}\n{}", said.out);
         if !said.err.is_empty() {
-            text += &format!("-- standard error\n{}", said.err);
+            write!(text, "-- standard error\n{}", said.err).unwrap();
         }
-        text += &format!("-- exit {}\n", said.exit.unwrap());
+        writeln!(text, "-- exit {}", said.exit.unwrap()).unwrap();
         golden(&format!("{name}.txt"), &text);
         for line in text.lines().filter(|_| name.starts_with("help") || name.starts_with("services")) {
             assert!(line.chars().count() <= 80, "{name}: {line}");

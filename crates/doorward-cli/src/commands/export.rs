@@ -14,7 +14,9 @@ use doorward::emit::{self, Style};
 pub(super) fn run(args: &Export, terminal: &mut Terminal) -> Outcome {
     let disk = Disk::new(&args.file);
     let (_, resolved) = policy::need(&disk, false, terminal)?;
-    let table = compile::compile(&resolved, &Options::default());
+    let mut table = compile::compile(&resolved, &Options::default());
+    // In the order in which `apply` makes them: base chains come when there is something to go to.
+    table.chains.sort_by_key(|chain| chain.base.is_some());
     let listing = match args.format {
         Format::Nft => emit::table_listing(&table, &Style::default()),
     };
