@@ -181,6 +181,13 @@ fn protocols(builder: &mut Builder<'_>, judge: Judge, main: &str, pending: Optio
     }
     builder.rule(&tcp, [stage::opens(), vec![code::ret()]].concat());
     take_up(builder, judge, &tcp);
+    if judge.way == Way::Out {
+        // The kernel hangs the reset of a `reject` on the connection that is refused: related, and no SYN.
+        let reset = code::tcp_flags(code::tcp::RST, CmpOp::Eq, code::tcp::RST);
+        let yes = code::goto(&builder.yes());
+        let code = [code::ct_state(state::RELATED), reset, vec![yes]].concat();
+        builder.commented(&tcp, code, "built in: resets of what is rejected");
+    }
     builder.commented(
         &tcp,
         vec![code::counter(), code::drop()],
