@@ -21,6 +21,7 @@ pub(crate) const STATE: &str = "/var/lib/doorward";
     after_help = "Examples:
   doorward check policy.dw        find all mistakes
   doorward list services mail     what the names of services open
+  doorward rehearse policy.dw     see on this kernel what it opens and shuts
 
 Exit codes: 0 done or true, 1 a claim is false, 2 the command line is wrong,
 3 the policy has errors, 4 refused for safety, 5 the kernel or the system
@@ -87,6 +88,17 @@ out stays.")]
   doorward show
   doorward show --all")]
     Show(Show),
+
+    /// Try a policy on this kernel, in a throw-away network; needs no root and changes nothing
+    #[command(after_help = "Examples:
+  doorward rehearse examples/vps.dw
+  doorward rehearse --limits policy.dw    spend limits too
+  doorward rehearse --json policy.dw
+
+Real packets are sent from a simulated outside, and what the kernel does with
+each is held against what the policy promises. This host's own network is not
+touched.")]
+    Rehearse(Rehearse),
 }
 
 /// Whether to answer for programs.
@@ -118,6 +130,20 @@ pub(crate) struct Fmt {
     /// The files; `-` is standard input
     #[arg(default_value = POLICY)]
     pub file: Vec<PathBuf>,
+}
+
+/// `rehearse`
+#[derive(Args, Debug)]
+pub(crate) struct Rehearse {
+    /// Spend limits with real connections, and see the next one refused
+    #[arg(long)]
+    pub limits: bool,
+    /// Load this policy instead, so that the rehearsal must disagree
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub load_instead: Option<PathBuf>,
+    #[command(flatten)]
+    pub policy: OnePolicy,
 }
 
 /// `list`

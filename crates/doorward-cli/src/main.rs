@@ -11,6 +11,7 @@ mod kernel;
 mod load;
 mod lock;
 mod policy;
+mod rehearse;
 mod terminal;
 mod text;
 

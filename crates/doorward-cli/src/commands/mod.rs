@@ -5,6 +5,7 @@ mod check;
 mod export;
 mod fmt;
 mod list;
+mod rehearse;
 mod services;
 mod show;
 mod status;
@@ -30,6 +31,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::List(List { what: Some(Listable::Services { output, word }), .. }) => {
             (services::run(word.as_deref(), output, terminal), output.json)
         }
+        Command::Rehearse(args) => (rehearse::run(&args, terminal), args.policy.output.json),
         Command::List(List { policy, what: None }) => (list::run(&policy, terminal), policy.output.json),
     };
     match outcome {
