@@ -195,7 +195,7 @@ fn the_program_decides_as_the_policy_says() {
                             connection
                         ),
                         Decider::Default(..) => {
-                            prop_assert!(counted.contains("default"), "{counted}: {connection}")
+                            prop_assert!(counted.contains("default"), "{counted}: {connection}");
                         }
                         Decider::BuiltIn(_) => {}
                     }

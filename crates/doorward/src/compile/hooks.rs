@@ -7,8 +7,8 @@ use super::code::{self, state};
 use super::groups::{self, Action, Said};
 use super::stage::{self, Stage};
 use super::{PENDING, code::R0};
-use crate::net::{Family, Proto};
-use crate::resolve::model::{Passive, Rule, Verdict as Decision, Way};
+use crate::net::{Family, PortRange, Proto};
+use crate::resolve::model::{Passive, Rule, Traffic, Verdict as Decision, Way};
 use crate::ruleset::{
     CmpOp, Element, Elements, Expr, Hook, KeyPart, MetaKey, Object, ObjectKind, PayloadBase, Reg, Set, Udata,
     Verdict, set_flags,
@@ -18,6 +18,8 @@ use crate::ruleset::{
 const LO: u32 = 1;
 /// The conntrack helper for FTP, in the kernel's words.
 const FTP: &str = "ftp";
+/// Its control port (RFC 959).
+const FTP_CONTROL: u16 = 21;
 /// Just before the chains of container runtimes, which sit at 0.
 const FORWARD_PRIORITY: i32 = -5;
 /// Behind connection tracking (-200), before destination NAT (-100).
@@ -411,6 +413,8 @@ fn assign_helpers(builder: &mut Builder<'_>, helped: &[(&Rule, Passive)]) {
     builder.rule("prerouting", vec![code::goto(&chain)]);
     builder.open(&chain);
     const CT_HELPER: u32 = 3;
+    // Of all things that the sentence names, the helper reads the control connection only.
+    let control = [Traffic::Ports(Proto::TCP, PortRange::one(FTP_CONTROL))];
     for family in Family::BOTH {
         let place = Place { family, original: false, leaving: false, icmp: false };
         let inner = builder.name(if family == Family::V4 { "helper4" } else { "helper6" });
@@ -419,7 +423,10 @@ fn assign_helpers(builder: &mut Builder<'_>, helped: &[(&Rule, Passive)]) {
         builder.rule(&chain, code);
         let said: Vec<Said<'_>> = helped
             .iter()
-            .map(|(rule, _)| Said { rule, cells: cells::cells(rule, place, &mut builder.lists) })
+            .map(|(rule, _)| Said {
+                rule,
+                cells: cells::of(&control, &rule.scope, place, &mut builder.lists),
+            })
             .filter(|said| !said.cells.is_empty())
             .collect();
         builder.open(&inner);
