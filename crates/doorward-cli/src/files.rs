@@ -4,7 +4,7 @@ use doorward::resolve::{FileError, Files};
 use rustix::fs::{Gid, Mode, Uid};
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -70,9 +70,8 @@ impl Disk {
         PathBuf::from(named)
     }
 
-    fn judge(&self, named: &str, file: &File) -> io::Result<()> {
-        let Some(loose) = &self.loose else { return Ok(()) };
-        let data = file.metadata()?;
+    fn judge(&self, named: &str, data: &Metadata) {
+        let Some(loose) = &self.loose else { return };
         let group_writes = data.mode() & 0o020 != 0 && data.gid() != 0;
         let found = if data.uid() != 0 {
             Some((format!("belongs to user {}", data.uid()), "chown root:"))
@@ -87,7 +86,6 @@ impl Disk {
             let way_out = format!("sudo {mend} {named}");
             loose.borrow_mut().push(Loose { path: named.to_owned(), why, way_out });
         }
-        Ok(())
     }
 }
 
@@ -95,11 +93,12 @@ impl Files for Disk {
     fn read(&self, path: &str) -> Result<String, FileError> {
         let read = || -> io::Result<Result<String, FileError>> {
             let mut file = File::open(self.path(path))?;
-            if file.metadata()?.is_dir() {
+            let data = file.metadata()?;
+            if data.is_dir() {
                 return Ok(Err(FileError::Folder));
             }
-            self.judge(path, &file)?;
-            text(&mut file)
+            self.judge(path, &data);
+            text(&mut file, data.len())
         };
         read().unwrap_or_else(|error| Err(said(&error)))
     }
@@ -129,9 +128,11 @@ impl Files for Disk {
     }
 }
 
-/// All of a text, within bounds.
-pub(crate) fn text(from: &mut impl Read) -> io::Result<Result<String, FileError>> {
-    let mut bytes = Vec::new();
+/// All of a text, within bounds; `expected` bytes are likely.
+pub(crate) fn text(from: &mut impl Read, expected: u64) -> io::Result<Result<String, FileError>> {
+    // One more, so that the end is found without growing.
+    let room = usize::try_from(expected.min(LARGEST)).unwrap_or(0) + 1;
+    let mut bytes = Vec::with_capacity(room);
     from.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
         return Ok(Err(FileError::Refused(format!("it is larger than {} MiB", LARGEST >> 20))));

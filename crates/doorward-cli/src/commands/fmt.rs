@@ -42,9 +42,9 @@ fn one(path: &Path, args: &Fmt, terminal: &mut Terminal) -> Result<Done, Failure
     let unread = |error: &FileError| Failure::new(Exit::System, format!("`{shown}` cannot be read: {error}"));
     let refused = |error: &io::Error| unread(&FileError::Refused(error.to_string()));
     let read = if stdin {
-        files::text(&mut io::stdin().lock())
+        files::text(&mut io::stdin().lock(), 0)
     } else {
-        File::open(path).and_then(|mut file| files::text(&mut file))
+        File::open(path).and_then(|mut file| files::text(&mut file, 0))
     };
     let text = read.map_err(|error| refused(&error))?.map_err(|error| unread(&error))?;
     let mut sources = Sources::default();
