@@ -138,6 +138,25 @@ fn all_examples_agree_as_nobody() {
     }
 }
 
+/// Ruling 20: where the system forbids it, exit 5 with the ways out, and never a claim.
+#[test]
+fn a_system_that_forbids_it_is_told() {
+    if skip::without_root() {
+        return;
+    }
+    let stage = Stage::new("forbidden");
+    // Without capabilities, and where no user namespace may be made.
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && \
+                  exec setpriv --bounding-set=-all --inh-caps=-all ./doorward rehearse vps.dw";
+    let mut command = Command::new("unshare");
+    let output = command.args(["-Ur", "sh", "-c", script]).current_dir(&stage.0).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output));
+    assert!(output.stdout.is_empty(), "{}", text(&output));
+    for words in ["this system does not let you", "sudo doorward rehearse", "AppArmor"] {
+        assert!(text(&output).contains(words), "{}", text(&output));
+    }
+}
+
 #[test]
 fn limits_are_spent_when_asked() {
     if skip::without_root() {

@@ -65,6 +65,9 @@ pub(super) fn enter_user_namespace(me: Owner) -> Result<(), Failure> {
             Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
                 std::thread::sleep(Duration::from_millis(2));
             }
+            Err(error) if error.raw_os_error() == Some(Errno::NOSPC.raw_os_error()) => {
+                return Err(Failure::Forbidden("it allows no more user namespaces".to_owned()));
+            }
             other => return other.map_err(|error| Failure::Forbidden(error.to_string())),
         }
     }

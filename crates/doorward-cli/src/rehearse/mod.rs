@@ -9,6 +9,8 @@ mod plan;
 mod report;
 mod rounds;
 mod talk;
+#[cfg(test)]
+mod tests;
 
 use doorward::meaning::{Connection, Owner, Path};
 use doorward::resolve::model::{Resolved, Verdict};
@@ -62,9 +64,8 @@ impl Failure {
         match self {
             Failure::Forbidden(_) => vec![
                 "run it as root: sudo doorward rehearse",
-                "or let this program make user namespaces: on Ubuntu 24.04 and later its package brings an \
-                 AppArmor profile that does, `/etc/apparmor.d/doorward`; elsewhere the switches are \
-                 `kernel.unprivileged_userns_clone=1` and `user.max_user_namespaces` above 0",
+                "on Ubuntu 24.04 and later: the package's AppArmor profile, `/etc/apparmor.d/doorward`",
+                "elsewhere: `sysctl user.max_user_namespaces` must not be 0",
             ],
             Failure::Refused(_) => {
                 vec!["as root: sudo doorward rehearse, if it is too large for a user's buffers"]
