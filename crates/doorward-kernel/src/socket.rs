@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use netlink_sys::Socket;
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{RecvFlags, SendFlags, recv, sendto, sockopt};
@@ -64,6 +65,8 @@ pub(crate) struct Channel {
     socket: Socket,
     what: &'static str,
     seq: Cell<u32>,
+    /// Room for what the kernel says, kept from one question to the next.
+    buffer: Cell<Vec<u8>>,
 }
 
 /// What a dump gave.
@@ -91,7 +94,7 @@ impl Channel {
         if sockopt::set_socket_recv_buffer_size_force(&socket, ANSWERS).is_err() {
             let _ = sockopt::set_socket_recv_buffer_size(&socket, ANSWERS);
         }
-        Ok(Channel { socket, what, seq: Cell::new(1) })
+        Ok(Channel { socket, what, seq: Cell::new(1), buffer: Cell::default() })
     }
 
     /// Makes room for one message of this size, as far as this user may.
@@ -116,12 +119,10 @@ impl Channel {
     /// Reads all answers that are there, which are all: the kernel queues them before sending returns.
     /// Says whether some were lost.
     pub(crate) fn answers(&self, mut each: impl FnMut(&Message)) -> Result<bool, KernelError> {
-        let mut buffer = vec![0; REPLY];
         let mut lost = false;
         loop {
-            let read = rustix::io::retry_on_intr(|| recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT));
-            match read {
-                Ok((len, _)) => Messages::new(&buffer[..len]).for_each(|message| each(&message)),
+            match self.receive(RecvFlags::DONTWAIT, |bytes| Messages::new(bytes).for_each(|one| each(&one))) {
+                Ok(()) => {}
                 Err(Errno::AGAIN) => return Ok(lost),
                 Err(Errno::NOBUFS) => lost = true,
                 Err(errno) => return Err(self.io(errno)),
@@ -137,34 +138,28 @@ impl Channel {
         mut each: impl FnMut(&Message) -> ControlFlow<()>,
     ) -> Result<Dumped, KernelError> {
         let seq = self.ask(kind, flag::DUMP, body)?;
-        let mut buffer = vec![0; REPLY];
         let mut torn = false;
         loop {
-            let read = rustix::io::retry_on_intr(|| recv(&self.socket, &mut buffer[..], RecvFlags::empty()));
-            let len = match read {
-                Ok((len, _)) => len,
-                Err(Errno::NOBUFS) => {
-                    torn = true;
-                    continue;
+            let mut take = |bytes: &[u8]| {
+                for message in Messages::new(bytes).filter(|message| message.seq == seq) {
+                    torn |= message.flags & flag::DUMP_INTR != 0;
+                    match message.answer() {
+                        Some(answer) if answer.errno != 0 => {
+                            return Some(Err(self.refused(answer.errno, answer.text)));
+                        }
+                        Some(_) if torn => return Some(Ok(Dumped::Torn)),
+                        Some(_) if message.is_done() => return Some(Ok(Dumped::Whole)),
+                        None if each(&message).is_break() => return Some(Ok(Dumped::Left)),
+                        Some(_) | None => {}
+                    }
                 }
-                Err(errno) => return Err(self.io(errno)),
+                None
             };
-            for message in Messages::new(&buffer[..len]) {
-                if message.seq != seq {
-                    continue;
-                }
-                torn |= message.flags & flag::DUMP_INTR != 0;
-                if let Some(answer) = message.answer() {
-                    return match answer.errno {
-                        0 if torn => Ok(Dumped::Torn),
-                        0 if message.is_done() => Ok(Dumped::Whole),
-                        0 => continue,
-                        errno => Err(self.refused(errno, answer.text)),
-                    };
-                }
-                if each(&message).is_break() {
-                    return Ok(Dumped::Left);
-                }
+            match self.receive(RecvFlags::empty(), &mut take) {
+                Ok(None) => {}
+                Ok(Some(end)) => return end,
+                Err(Errno::NOBUFS) => torn = true,
+                Err(errno) => return Err(self.io(errno)),
             }
         }
     }
@@ -198,22 +193,34 @@ impl Channel {
         mut each: impl FnMut(&Message),
     ) -> Result<(), KernelError> {
         let seq = self.ask(kind, flags | flag::ACK, body)?;
-        let mut buffer = vec![0; REPLY];
         loop {
-            let (len, _) =
-                rustix::io::retry_on_intr(|| recv(&self.socket, &mut buffer[..], RecvFlags::empty()))
-                    .map_err(|errno| self.io(errno))?;
-            for message in Messages::new(&buffer[..len]) {
-                if message.seq != seq {
-                    continue;
+            let mut take = |bytes: &[u8]| {
+                for message in Messages::new(bytes).filter(|message| message.seq == seq) {
+                    match message.answer() {
+                        None => each(&message),
+                        Some(answer) if answer.errno == 0 => return Some(Ok(())),
+                        Some(answer) => return Some(Err(self.refused(answer.errno, answer.text))),
+                    }
                 }
-                match message.answer() {
-                    None => each(&message),
-                    Some(answer) if answer.errno == 0 => return Ok(()),
-                    Some(answer) => return Err(self.refused(answer.errno, answer.text)),
-                }
+                None
+            };
+            let taken = self.receive(RecvFlags::empty(), &mut take).map_err(|errno| self.io(errno))?;
+            if let Some(end) = taken {
+                return end;
             }
         }
+    }
+
+    /// What the kernel says next, in one piece.
+    fn receive<T>(&self, flags: RecvFlags, take: impl FnOnce(&[u8]) -> T) -> Result<T, Errno> {
+        let mut buffer = self.buffer.take();
+        buffer.clear();
+        // Not filled before it is read into: that would touch all of it for a few bytes.
+        buffer.reserve(REPLY);
+        let read = rustix::io::retry_on_intr(|| recv(&self.socket, spare_capacity(&mut buffer), flags));
+        let taken = read.map(|_| take(&buffer));
+        self.buffer.set(buffer);
+        taken
     }
 
     fn ask(&self, kind: u16, flags: u16, body: impl FnOnce(&mut Writer)) -> Result<u32, KernelError> {
