@@ -1,19 +1,18 @@
 //! What became of the expectations of a policy, for people and for programs; asks the library's meaning.
 
-use crate::host;
 use crate::json;
 use crate::text::{Line, Tone, grouped};
-use doorward::meaning::{self, Answer, Decider, Judgement, Outcome};
+use doorward::meaning::{self, Answer, Decider, Host, Judgement, Outcome};
 use doorward::report::Origin;
 use doorward::resolve::Resolved;
 use serde_json::{Value, json};
 
 /// Asks about all of them.
-pub(crate) fn ask(resolved: &Resolved) -> Vec<Outcome> {
+pub(crate) fn ask(resolved: &Resolved, host: &Host) -> Vec<Outcome> {
     if resolved.expects.is_empty() {
         return Vec::new();
     }
-    meaning::expects(resolved, &host::own_addresses())
+    meaning::expects(resolved, host)
 }
 
 /// Whether one is broken for certain.

@@ -7,23 +7,35 @@ use doorward_kernel::link::Links;
 use std::collections::BTreeMap;
 use std::fs;
 
-/// What resolving asks of the host; accounts only if the policy names any.
-pub(crate) fn facts(loaded: &Loaded) -> Host {
-    let mut host = Host { interfaces: interfaces(), ..Host::default() };
-    let scopes = || loaded.sentences.iter().filter_map(|sentence| scope(&sentence.kind));
-    if scopes().any(|scope| scope.by_user.is_some()) {
-        host.users = accounts("/etc/passwd");
-    }
-    if scopes().any(|scope| scope.by_group.is_some()) {
-        host.groups = accounts("/etc/group");
-    }
-    host
+/// What is asked of the host for one policy.
+#[derive(Default)]
+pub(crate) struct Facts {
+    /// For resolving names.
+    pub named: Host,
+    /// For the meaning.
+    pub own: meaning::Host,
 }
 
-/// What the meaning of a policy asks of the host.
-pub(crate) fn own_addresses() -> meaning::Host {
-    let addresses = Links::open().and_then(|links| links.addresses()).unwrap_or_default();
-    meaning::Host { own: addresses.into_iter().map(|one| one.addr).collect() }
+/// Asks for what the policy needs: accounts only if it names any, addresses only if it expects something.
+/// What the system does not tell is not there.
+pub(crate) fn facts(loaded: &Loaded) -> Facts {
+    let mut facts = Facts::default();
+    let kinds = || loaded.sentences.iter().map(|sentence| &sentence.kind);
+    if let Ok(links) = Links::open() {
+        facts.named.interfaces = interfaces(&links);
+        if kinds().any(|kind| matches!(kind, SentenceKind::Expect(_))) {
+            let addresses = links.addresses().unwrap_or_default();
+            facts.own.own = addresses.into_iter().map(|one| one.addr).collect();
+        }
+    }
+    let scopes = || kinds().filter_map(scope);
+    if scopes().any(|scope| scope.by_user.is_some()) {
+        facts.named.users = accounts("/etc/passwd");
+    }
+    if scopes().any(|scope| scope.by_group.is_some()) {
+        facts.named.groups = accounts("/etc/group");
+    }
+    facts
 }
 
 fn scope(kind: &SentenceKind) -> Option<&Scope> {
@@ -34,9 +46,8 @@ fn scope(kind: &SentenceKind) -> Option<&Scope> {
     }
 }
 
-/// Where they cannot be told, none: then none is missed.
-fn interfaces() -> Vec<HostInterface> {
-    let links = Links::open().and_then(|links| links.links()).unwrap_or_default();
+fn interfaces(links: &Links) -> Vec<HostInterface> {
+    let links = links.links().unwrap_or_default();
     links
         .into_iter()
         .map(|link| HostInterface { is_bridge: link.kind.as_deref() == Some("bridge"), name: link.name })

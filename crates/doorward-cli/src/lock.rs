@@ -6,8 +6,7 @@ use crate::terminal::Terminal;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -32,8 +31,8 @@ pub(crate) fn take(state: &Path, terminal: &mut Terminal) -> Result<Lock, Failur
             .way_out("run it as root, or name a folder of yours with --state")
     };
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(refused)?;
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
-    let mut file = options.open(&path).map_err(refused)?;
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(refused)?;
     let began = Instant::now();
     let mut said = false;
     loop {
@@ -41,29 +40,52 @@ pub(crate) fn take(state: &Path, terminal: &mut Terminal) -> Result<Lock, Failur
             Ok(()) => break,
             Err(Errno::WOULDBLOCK) if began.elapsed() < PATIENCE => {
                 if !said {
-                    terminal.progress(&format!("waiting for {}", holder(&mut file)), true);
+                    terminal.progress(&format!("waiting for {}", holder(&file)), true);
                     said = true;
                 }
                 std::thread::sleep(PAUSE);
             }
             Err(Errno::WOULDBLOCK) => {
                 let seconds = PATIENCE.as_secs();
-                let message = format!("{} has been changing the firewall for {seconds} s", holder(&mut file));
+                let message = format!("{} has been changing the firewall for {seconds} s", holder(&file));
                 return Err(Failure::new(Exit::System, message).way_out("try again when it is done"));
             }
             Err(errno) => return Err(refused(errno.into())),
         }
     }
-    // Only for the message above: not knowing who it is does no harm.
-    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(Lock { _file: file })
 }
 
-fn holder(file: &mut File) -> String {
-    let mut text = String::new();
-    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
-    match (read, text.trim().parse::<u32>()) {
-        (Ok(_), Ok(pid)) => format!("another doorward (process {pid})"),
-        _ => "another doorward".to_owned(),
+/// Who has the lock, from the kernel's own list: writing it down would cost every process that does not wait.
+fn holder(file: &File) -> String {
+    let inode = file.metadata().map_or(0, |data| data.ino());
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    match locks.lines().find_map(|line| holder_in(line, inode)) {
+        Some(pid) => format!("another doorward (process {pid})"),
+        None => "another doorward".to_owned(),
+    }
+}
+
+/// `5: FLOCK  ADVISORY  WRITE 4711 fe:01:262211 0 EOF`
+fn holder_in(line: &str, inode: u64) -> Option<u32> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [_, "FLOCK", _, _, pid, place, ..] = fields.as_slice() else { return None };
+    let here = place.rsplit(':').next()?.parse() == Ok(inode);
+    pid.parse().ok().filter(|_| here)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holder_in;
+
+    #[test]
+    fn the_kernels_list_of_locks() {
+        let line = "5: FLOCK  ADVISORY  WRITE 4711 fe:01:262211 0 EOF";
+        assert_eq!(holder_in(line, 262_211), Some(4711));
+        assert_eq!(holder_in(line, 262_212), None);
+        // One that waits is no holder.
+        assert_eq!(holder_in("5: -> FLOCK  ADVISORY  WRITE 4712 fe:01:262211 0 EOF", 262_211), None);
+        assert_eq!(holder_in("6: POSIX  ADVISORY  WRITE 4713 fe:01:262211 0 EOF", 262_211), None);
+        assert_eq!(holder_in("", 262_211), None);
     }
 }

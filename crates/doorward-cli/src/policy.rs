@@ -6,6 +6,7 @@ use crate::host;
 use crate::json;
 use crate::terminal::Terminal;
 use crate::text::{Tone, count};
+use doorward::meaning;
 use doorward::report::{Report, Severity};
 use doorward::resolve::{self, Loaded, Resolved};
 use serde_json::{Value, json};
@@ -18,6 +19,18 @@ pub(crate) struct Policy {
     pub resolved: Option<Resolved>,
     /// Errors and warnings, in the order of the text.
     pub reports: Vec<Report>,
+    /// What its meaning asks of the host.
+    pub host: meaning::Host,
+}
+
+/// A policy without errors.
+pub(crate) struct Sound {
+    /// As it was read.
+    pub loaded: Loaded,
+    /// Without names.
+    pub resolved: Resolved,
+    /// What its meaning asks of the host.
+    pub host: meaning::Host,
 }
 
 /// Reads and resolves. Mistakes are in the reports; where there is no text at all there is nothing to point at.
@@ -27,12 +40,13 @@ pub(crate) fn open(disk: &Disk) -> Result<Policy, Failure> {
         let failure = Failure::new(Exit::System, &report.message);
         return Err(report.ways_out.iter().fold(failure, Failure::way_out));
     }
-    let (resolved, reports) = resolve::resolve(&loaded, &host::facts(&loaded));
-    Ok(Policy { loaded, resolved, reports })
+    let facts = host::facts(&loaded);
+    let (resolved, reports) = resolve::resolve(&loaded, &facts.named);
+    Ok(Policy { loaded, resolved, reports, host: facts.own })
 }
 
 /// Reads and resolves for a command that needs a policy without errors; what is to say is said.
-pub(crate) fn need(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<(Loaded, Resolved), Stop> {
+pub(crate) fn need(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<Sound, Stop> {
     let policy = open(disk)?;
     let errors = policy.errors();
     if json && policy.resolved.is_none() {
@@ -45,7 +59,7 @@ pub(crate) fn need(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<(
         policy.show(terminal, false);
     }
     match policy.resolved {
-        Some(resolved) => Ok((policy.loaded, resolved)),
+        Some(resolved) => Ok(Sound { loaded: policy.loaded, resolved, host: policy.host }),
         None => {
             if !json {
                 terminal.failure(&broken(errors));

@@ -8,12 +8,12 @@ use crate::files::Disk;
 use crate::json;
 use crate::load::{self, Loaded};
 use crate::lock;
-use crate::policy;
+use crate::policy::{self, Sound};
 use crate::terminal::Terminal;
 use crate::text::{Cell, Line, Tone, cell, count, table};
 use doorward::meaning::{Answer, Outcome as Expected};
 use doorward::report::Origin;
-use doorward::resolve::{self, Resolved};
+use doorward::resolve;
 use doorward_kernel::guard;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -57,17 +57,17 @@ fn in_force(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
     })?;
     let _lock = lock::take(state, terminal)?;
     let disk = Disk::wary(&args.file);
-    let (read, resolved) = policy::need(&disk, args.output.json, terminal)?;
+    let policy = policy::need(&disk, args.output.json, terminal)?;
     if let Some(failure) = changed_by_others(&disk) {
         return Err(failure.into());
     }
-    let expected = expectations::ask(&resolved);
+    let expected = expectations::ask(&policy.resolved, &policy.host);
     if let Some(stop) = broken(&expected, args.output.json, terminal) {
         return Err(stop);
     }
-    terminal.progress("loading", resolved.rules.len() > MOST_TOLD);
-    let loaded = load::load(guard, &resolved)?;
-    let told = Told::of(&read, &resolved, &expected);
+    terminal.progress("loading", policy.resolved.rules.len() > MOST_TOLD);
+    let loaded = load::load(guard, &policy.resolved)?;
+    let told = Told::of(&policy, &expected);
     if args.output.json {
         terminal.json(&told.json(&loaded, began));
     } else {
@@ -123,12 +123,12 @@ struct Told {
 }
 
 impl Told {
-    fn of(read: &resolve::Loaded, resolved: &Resolved, expected: &[Expected]) -> Told {
+    fn of(policy: &Sound, expected: &[Expected]) -> Told {
         let holds = |origin: &Origin| {
             let same = |one: &&Expected| one.origin == *origin;
             expected.iter().find(same).is_some_and(|one| matches!(one.answer, Answer::Holds { .. }))
         };
-        let sentences = resolve::list(read, resolved)
+        let sentences = resolve::list(&policy.loaded, &policy.resolved)
             .into_iter()
             .filter_map(|line| line.origin)
             .filter(|origin| match verb(origin).0 {
@@ -139,7 +139,7 @@ impl Told {
             .collect();
         let defaults: Vec<String> = resolve::model::Way::ALL
             .into_iter()
-            .map(|way| (way, resolved.defaults.of(way)))
+            .map(|way| (way, policy.resolved.defaults.of(way)))
             .filter(|(_, default)| default.origin.is_none())
             .map(|(way, default)| format!("{} {}", default.verdict.word(), way.word()))
             .collect();

@@ -14,7 +14,7 @@ use serde_json::json;
 pub(super) fn run(args: &OnePolicy, terminal: &mut Terminal) -> Outcome {
     let disk = Disk::new(&args.file);
     let policy = policy::open(&disk)?;
-    let outcomes = policy.resolved.as_ref().map(expectations::ask).unwrap_or_default();
+    let outcomes = policy.resolved.as_ref().map(|it| expectations::ask(it, &policy.host)).unwrap_or_default();
     let broken = outcomes.iter().filter(|outcome| expectations::is_broken(outcome)).count();
     let size = policy.resolved.as_ref().map(|resolved| compile::compile(resolved, &Options::default()));
     let exit = match (&policy.resolved, broken) {

@@ -13,8 +13,8 @@ use doorward::emit::{self, Style};
 
 pub(super) fn run(args: &Export, terminal: &mut Terminal) -> Outcome {
     let disk = Disk::new(&args.file);
-    let (_, resolved) = policy::need(&disk, false, terminal)?;
-    let mut table = compile::compile(&resolved, &Options::default());
+    let policy = policy::need(&disk, false, terminal)?;
+    let mut table = compile::compile(&policy.resolved, &Options::default());
     // In the order in which `apply` makes them: base chains come when there is something to go to.
     table.chains.sort_by_key(|chain| chain.base.is_some());
     let listing = match args.format {

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 pub(super) fn run(args: &OnePolicy, terminal: &mut Terminal) -> Outcome {
     let disk = Disk::new(&args.file);
-    let (loaded, resolved) = policy::need(&disk, args.output.json, terminal)?;
-    let lines = resolve::list(&loaded, &resolved);
+    let policy = policy::need(&disk, args.output.json, terminal)?;
+    let lines = resolve::list(&policy.loaded, &policy.resolved);
     if args.output.json {
         terminal.json(&json!({ "lines": lines.iter().map(line).collect::<Vec<_>>() }));
     } else {

@@ -13,7 +13,7 @@ use doorward::ruleset::Table;
 
 pub(super) fn run(args: &Rehearse, terminal: &mut Terminal) -> Outcome {
     let json = args.policy.output.json;
-    let (_, resolved) = policy::need(&Disk::new(&args.policy.file), json, terminal)?;
+    let resolved = policy::need(&Disk::new(&args.policy.file), json, terminal)?.resolved;
     let table = match other(args, terminal)? {
         Some(table) => table,
         None => compile::compile(&resolved, &Compiling::default()),
@@ -49,7 +49,7 @@ fn show(rehearsal: &Rehearsal, terminal: &mut Terminal) {
 #[cfg(debug_assertions)]
 fn other(args: &Rehearse, terminal: &mut Terminal) -> Result<Option<Table>, Stop> {
     let Some(file) = &args.load_instead else { return Ok(None) };
-    let (_, resolved) = policy::need(&Disk::new(file), args.policy.output.json, terminal)?;
+    let resolved = policy::need(&Disk::new(file), args.policy.output.json, terminal)?.resolved;
     Ok(Some(compile::compile(&resolved, &Compiling::default())))
 }
 
