@@ -148,6 +148,7 @@ fn transcripts() {
     say(&["apply", "--no-trial", "short.dw"]);
     nft(&["-f", "-"], "table ip other { chain y { type filter hook input priority 5; policy drop; }\n}\n");
     say(&["status"]);
+    say(&["apply", "--no-trial", "policy.dw"]);
     golden("apply.txt", &text);
 }
 

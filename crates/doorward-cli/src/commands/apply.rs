@@ -14,6 +14,7 @@ use crate::text::{Cell, Line, Tone, cell, count, table};
 use doorward::meaning::{Answer, Outcome as Expected};
 use doorward::report::Origin;
 use doorward::resolve;
+use doorward::resolve::model::{Verdict, Way};
 use doorward_kernel::guard;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -120,6 +121,8 @@ struct Told {
     sentences: Vec<Origin>,
     /// Defaults that no sentence says.
     defaults: String,
+    /// Whether a sentence shuts somebody out.
+    blocks: bool,
 }
 
 impl Told {
@@ -137,13 +140,14 @@ impl Told {
                 _ => true,
             })
             .collect();
-        let defaults: Vec<String> = resolve::model::Way::ALL
+        let defaults: Vec<String> = Way::ALL
             .into_iter()
             .map(|way| (way, policy.resolved.defaults.of(way)))
             .filter(|(_, default)| default.origin.is_none())
             .map(|(way, default)| format!("{} {}", default.verdict.word(), way.word()))
             .collect();
-        Told { sentences, defaults: defaults.join(", ") }
+        let blocks = policy.resolved.rules.iter().any(|rule| rule.verdict != Verdict::Allow);
+        Told { sentences, defaults: defaults.join(", "), blocks }
     }
 
     fn show(&self, loaded: &Loaded, began: Instant, terminal: &mut Terminal) {
@@ -176,9 +180,10 @@ impl Told {
         }
         if loaded.first && loaded.carried > 0 {
             let carried = count(loaded.carried, "TCP connection");
-            terminal.line(format!(
-                "  {carried} from before the first load may go on for an hour, and on from there"
-            ));
+            terminal.line(format!("  {carried} that were open may go on; idle ones have an hour to speak"));
+        }
+        if self.blocks && !loaded.first {
+            terminal.line("  what is open already goes on until it ends, also where a block names it");
         }
         let summary = format!(
             "generation {} is in force: {} in {:.1} ms",

@@ -96,7 +96,10 @@ fn built_in(resolved: &Resolved) -> Vec<String> {
         ));
     }
     if resolved.rules.iter().any(|rule| rule.verdict != Verdict::Allow) {
-        lines.push("a block also ends connections that exist already from those addresses".to_owned());
+        lines.push(
+            "not built in: a block ends connections that are open already; they go on until they end"
+                .to_owned(),
+        );
     }
     lines.push(
         "not built in: reverse-path filter, addresses of one interface asked for on another, \
