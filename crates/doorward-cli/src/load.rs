@@ -68,23 +68,26 @@ impl Attempt {
         let wanted = |set: &Set| counts(set) || is_carried(set);
         let snapshot = socket.read_sets(&kernel::ours(), &wanted).map_err(|error| kernel::unread(&error))?;
         let old = snapshot.ruleset.tables.first();
+        let first = old.is_none();
         let running = old.map(Running::of).unwrap_or_default();
+        let hits = old.map(counted).unwrap_or_default();
         let carried = match old {
             Some(table) => still_carried(table),
             None => open_connections()?,
         };
+        // Its memory is used again for what comes.
+        drop(snapshot.ruleset);
         let options = Options { generation: running.next_generation(), carried };
         let mut table = compile::compile(policy, &options);
-        let hits = old.map(counted).unwrap_or_default();
         carry_counters(&mut table, &hits);
         Ok(Attempt {
             seen: snapshot.generation,
             generation: options.generation,
-            first: old.is_none(),
-            carried: if old.is_none() { options.carried.len() } else { 0 },
+            first,
+            carried: if first { options.carried.len() } else { 0 },
             rules: table.chains.iter().map(|chain| chain.rules.len()).sum(),
             gone: gone(&hits, &table),
-            transaction: replace(&running, &table),
+            transaction: replace(&running, table),
         })
     }
 

@@ -77,7 +77,7 @@ fn the_kernel_takes_any_program_and_gives_it_back() {
             let running = before.first().map(Running::of).unwrap_or_default();
             let options = Options { generation: running.next_generation(), carried: Vec::new() };
             let table = compile(&policy, &options);
-            let transaction = replace(&running, &table);
+            let transaction = replace(&running, table.clone());
             if let Err(error) = socket.commit(&transaction, None) {
                 return Err(TestCaseError::fail(steps_that_failed(&transaction, &error)));
             }

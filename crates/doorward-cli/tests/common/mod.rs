@@ -94,7 +94,7 @@ impl Pair {
         let running = before.first().map(Running::of).unwrap_or_default();
         let options = Options { generation: running.next_generation(), carried: carried.to_vec() };
         let table = compile(policy, &options);
-        self.socket.commit(&replace(&running, &table), None).unwrap();
+        self.socket.commit(&replace(&running, table.clone()), None).unwrap();
         table
     }
 

@@ -54,17 +54,20 @@ pub fn generation_of(name: &str) -> Option<u8> {
 ///
 /// Base chains stay: their rules are exchanged. What the old generation had goes, except what outlives
 /// generations by name: `armed`, bans, and the lists and buckets that the new one uses too.
-pub fn replace(running: &Running, table: &Table) -> Transaction {
+///
+/// The table goes into the transaction: a list of a million addresses is not copied.
+pub fn replace(running: &Running, table: Table) -> Transaction {
+    let next = Running::of(&table);
     let mut transaction = Transaction::on(TableFamily::Inet, TABLE);
     let steps = &mut transaction.steps;
-    steps.push(Step::AddTable { flags: table.flags, udata: table.udata.clone() });
-    let is_new = |set: &&Set| !running.sets.contains(&set.name);
-    steps.extend(table.objects.iter().cloned().map(Step::AddObject));
-    let (base, regular): (Vec<&Chain>, Vec<&Chain>) =
-        table.chains.iter().partition(|chain| chain.base.is_some());
-    steps.extend(regular.iter().map(|chain| Step::add_chain(chain)));
-    steps.extend(table.sets.iter().filter(is_new).map(Step::add_set));
-    steps.extend(table.sets.iter().filter(is_new).filter_map(Step::add_elements));
+    steps.push(Step::AddTable { flags: table.flags, udata: table.udata });
+    steps.extend(table.objects.into_iter().map(Step::AddObject));
+    let (base, regular): (Vec<Chain>, Vec<Chain>) =
+        table.chains.into_iter().partition(|chain| chain.base.is_some());
+    steps.extend(regular.iter().map(Step::add_chain));
+    let new: Vec<Set> = table.sets.into_iter().filter(|set| !running.sets.contains(&set.name)).collect();
+    steps.extend(new.iter().map(Step::add_set));
+    steps.extend(new.into_iter().filter_map(add_elements));
     for chain in regular {
         steps.extend(rules(chain));
     }
@@ -72,22 +75,28 @@ pub fn replace(running: &Running, table: &Table) -> Transaction {
         if running.chains.contains(&chain.name) {
             steps.push(Step::FlushChain(chain.name.clone()));
         } else {
-            steps.push(Step::add_chain(chain));
+            steps.push(Step::add_chain(&chain));
         }
         steps.extend(rules(chain));
     }
-    retire(running, table, steps);
+    retire(running, &next, steps);
     transaction
 }
 
-fn rules(chain: &Chain) -> impl Iterator<Item = Step> + '_ {
-    chain.rules.iter().map(|rule| Step::AddRule { chain: chain.name.clone(), rule: rule.clone() })
+fn add_elements(set: Set) -> Option<Step> {
+    let Set { name, flags, key_len, elements, .. } = set;
+    let any = elements.count(key_len) > 0;
+    any.then_some(Step::AddElements { set: name, flags, key_len, elements })
+}
+
+fn rules(chain: Chain) -> impl Iterator<Item = Step> {
+    let Chain { name, rules, .. } = chain;
+    rules.into_iter().map(move |rule| Step::AddRule { chain: name.clone(), rule })
 }
 
 /// Takes away what nothing needs any more. Chains are emptied first, then the maps that name them go.
-fn retire(running: &Running, table: &Table, steps: &mut Vec<Step>) {
+fn retire(running: &Running, next: &Running, steps: &mut Vec<Step>) {
     const FOR_EVER: [&str; 3] = ["armed", "ban4", "ban6"];
-    let next = Running::of(table);
     let old = || running.chains.difference(&next.chains);
     // A base chain that the new generation has no use for stays, empty: deleting one can break connections.
     steps.extend(old().cloned().map(Step::FlushChain));
