@@ -40,6 +40,17 @@ pub(super) enum Source {
     Six(Ipv6Addr, u8),
 }
 
+impl Source {
+    /// The network address, if family and length are these.
+    fn network(&self, six: bool, length: u8) -> Option<String> {
+        match self {
+            Source::Four(addr, l) if !six && *l == length => Some(addr.to_string()),
+            Source::Six(addr, l) if six && *l == length => Some(addr.to_string()),
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -128,45 +139,59 @@ pub(super) fn iptables(n: usize, six: bool) -> String {
     text
 }
 
-/// The same by hand in nftables, as well as it can be written: interval sets and verdict maps.
+/// The same by hand in nftables, as well as it can be written: one hash set per prefix length.
 pub(super) fn nft(n: usize) -> String {
     let (allow, block) = large(n);
-    let mut text = String::from("table inet hand {\n");
-    for (name, kind, six) in [("4", "ipv4_addr", false), ("6", "ipv6_addr", true)] {
-        let mine = |source: &Source| matches!(source, Source::Six(..)) == six;
-        let list = |items: Vec<String>| {
-            if items.is_empty() { String::new() } else { format!(" elements = {{ {} }}", items.join(", ")) }
-        };
-        let blocks = block.iter().filter(|s| mine(s)).map(ToString::to_string).collect();
-        let allows =
-            allow.iter().filter(|(s, ..)| mine(s)).map(|(s, _, port)| format!("{s} . {port}")).collect();
-        let _ =
-            writeln!(text, " set block{name} {{ type {kind}; flags interval; auto-merge;{} }}", list(blocks));
-        let _ = writeln!(
-            text,
-            " set allow{name} {{ type {kind} . inet_service; flags interval;{} }}",
-            list(allows)
-        );
+    let mut sets = String::new();
+    let (mut blocks, mut allows) = (String::new(), String::new());
+    for (six, lengths) in [(false, LENGTHS4), (true, LENGTHS6)] {
+        let (tag, kind, saddr) =
+            if six { (6, "ipv6_addr", "ip6 saddr") } else { (4, "ipv4_addr", "ip saddr") };
+        for length in lengths {
+            let mask = if six {
+                Ipv6Addr::from_bits(u128::MAX << (128 - length)).to_string()
+            } else {
+                Ipv4Addr::from_bits(u32::MAX << (32 - length)).to_string()
+            };
+            let of_length = |source: &Source| source.network(six, length);
+            let blocked: Vec<String> = block.iter().filter_map(of_length).collect();
+            let allowed: Vec<String> = allow
+                .iter()
+                .filter_map(|(source, _, port)| Some(format!("{} . {port}", of_length(source)?)))
+                .collect();
+            if !blocked.is_empty() {
+                let list = blocked.join(", ");
+                let _ = writeln!(sets, " set b{tag}_{length} {{ type {kind}; elements = {{ {list} }} }}");
+                let _ = writeln!(blocks, "  {saddr} & {mask} @b{tag}_{length} drop");
+            }
+            if !allowed.is_empty() {
+                let list = allowed.join(", ");
+                let _ = writeln!(
+                    sets,
+                    " set a{tag}_{length} {{ type {kind} . inet_service; elements = {{ {list} }} }}"
+                );
+                let _ = writeln!(allows, "  {saddr} & {mask} . tcp dport @a{tag}_{length} accept");
+            }
+        }
     }
-    text.push_str(
-        " chain input {
-  type filter hook input priority filter; policy drop;
-  ct state vmap { established : accept, related : accept, invalid : drop }
-  iif lo accept
-",
-    );
-    if n > 0 {
-        text.push_str("  ip saddr @block4 drop\n  ip6 saddr @block6 drop\n");
-    }
-    text.push_str("  meta l4proto vmap { tcp : jump t, udp : jump u, icmp : accept, ipv6-icmp : accept }\n }\n chain t {\n");
     if n == 0 {
         let ports: Vec<&str> = TCP.iter().copied().filter(|port| !port.contains(':')).collect();
         let _ =
-            writeln!(text, "  tcp dport {{ {} }} accept\n  tcp dport 50000-50100 accept", ports.join(", "));
-    } else {
-        text.push_str("  ip saddr . tcp dport @allow4 accept\n  ip6 saddr . tcp dport @allow6 accept\n");
+            writeln!(allows, "  tcp dport {{ {} }} accept\n  tcp dport 50000-50100 accept", ports.join(", "));
     }
-    text.push_str(" }\n chain u { udp dport 53 accept; }\n");
-    text.push_str(" chain forward { type filter hook forward priority filter; policy drop; }\n}\n");
-    text
+    format!(
+        "table inet hand {{
+{sets} chain input {{
+  type filter hook input priority filter; policy drop;
+  ct state vmap {{ established : accept, related : accept, invalid : drop }}
+  iif lo accept
+{blocks}  meta l4proto vmap {{ tcp : jump t, udp : jump u, icmp : accept, ipv6-icmp : accept }}
+ }}
+ chain t {{
+{allows} }}
+ chain u {{ udp dport 53 accept; }}
+ chain forward {{ type filter hook forward priority filter; policy drop; }}
+}}
+"
+    )
 }
