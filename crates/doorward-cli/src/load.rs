@@ -66,7 +66,8 @@ struct Attempt {
 impl Attempt {
     fn prepare(socket: &Socket, policy: &Resolved) -> Result<Attempt, Failure> {
         let wanted = |set: &Set| counts(set) || is_carried(set);
-        let snapshot = socket.read_sets(&kernel::ours(), &wanted).map_err(|error| kernel::unread(&error))?;
+        let snapshot =
+            socket.read_counters(&kernel::ours(), &wanted).map_err(|error| kernel::unread(&error))?;
         let old = snapshot.ruleset.tables.first();
         let first = old.is_none();
         let running = old.map(Running::of).unwrap_or_default();

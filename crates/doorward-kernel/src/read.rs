@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use doorward::ruleset::{Elements, Ruleset, Set, Table, TableFamily, set_flags};
 use rustix::io::Errno;
 
-use crate::decode::{Collector, Item, element_list, item};
+use crate::decode::{Collector, Item, Rules, element_list, item};
 use crate::message::{Message, nft_kind};
 use crate::nft::{self, msg};
 use crate::socket::{Channel, Dumped, KernelError};
@@ -103,7 +103,7 @@ impl Reader {
             0,
             |w| w.raw(&[0; 4]),
             |message| {
-                if let Some(Item::Generation(number)) = item(message) {
+                if let Some(Item::Generation(number)) = item(message, Rules::Whole) {
                     generation = Generation(number);
                 }
             },
@@ -123,23 +123,33 @@ impl Reader {
 
     /// Reads; again, as long as somebody changes the ruleset meanwhile.
     pub fn read_to(&self, scope: &Scope, depth: Depth) -> Result<Snapshot, KernelError> {
-        self.settled(scope, &|set| match depth {
+        let bound = |set: &Set| match depth {
             Depth::Headers => Some(0),
             Depth::Bounded if set.flags & set_flags::INTERVAL != 0 => Some(INTERVALS_READ),
             Depth::Bounded | Depth::Everything => None,
-        })
+        };
+        self.settled(scope, &bound, Rules::Whole)
     }
 
     /// Reads all but the elements, and those only of the sets that are wanted.
     pub fn read_sets(&self, scope: &Scope, wanted: &dyn Fn(&Set) -> bool) -> Result<Snapshot, KernelError> {
-        self.settled(scope, &|set| if wanted(set) { None } else { Some(0) })
+        self.settled(scope, &|set| if wanted(set) { None } else { Some(0) }, Rules::Whole)
     }
 
-    fn settled(&self, scope: &Scope, bound: &Bound) -> Result<Snapshot, KernelError> {
+    /// The same, and of the rules nothing but counters and comments: what a replacement has to know.
+    pub fn read_counters(
+        &self,
+        scope: &Scope,
+        wanted: &dyn Fn(&Set) -> bool,
+    ) -> Result<Snapshot, KernelError> {
+        self.settled(scope, &|set| if wanted(set) { None } else { Some(0) }, Rules::Counters)
+    }
+
+    fn settled(&self, scope: &Scope, bound: &Bound, rules: Rules) -> Result<Snapshot, KernelError> {
         let begin = Instant::now();
         for _ in 0..TRIES {
             let before = self.generation()?;
-            match self.once(scope, bound) {
+            match self.once(scope, bound, rules) {
                 Ok((ruleset, unread)) => {
                     if self.generation()? == before {
                         return Ok(Snapshot { ruleset, generation: before, unread });
@@ -155,14 +165,14 @@ impl Reader {
         Err(KernelError::Unsettled { what: RULES })
     }
 
-    fn once(&self, scope: &Scope, bound: &Bound) -> Result<(Ruleset, Vec<SetName>), Miss> {
+    fn once(&self, scope: &Scope, bound: &Bound, rules: Rules) -> Result<(Ruleset, Vec<SetName>), Miss> {
         let mut ruleset = Ruleset::default();
         let mut unread = Vec::new();
         let mut sets = Vec::new();
         for message in
             [msg::GETTABLE, msg::GETCHAIN, msg::GETSET, msg::GETOBJ, msg::GETFLOWTABLE, msg::GETRULE]
         {
-            self.dump_into(&mut ruleset, &mut sets, scope, message)?;
+            self.dump_into(&mut ruleset, &mut sets, scope, message, rules)?;
             // Without the one table that is asked for there is nothing in it.
             if matches!(scope, Scope::Table(..)) && ruleset.tables.is_empty() {
                 return Ok((ruleset, unread));
@@ -191,6 +201,7 @@ impl Reader {
         sets: &mut Vec<(TableFamily, String, Set, Option<u32>)>,
         scope: &Scope,
         message: u8,
+        rules: Rules,
     ) -> Result<(), Miss> {
         let (family, only) = match scope {
             Scope::All => (0, None),
@@ -212,7 +223,7 @@ impl Reader {
                 }
             },
             |message| {
-                if let Some(item) = item(message) {
+                if let Some(item) = item(message, rules) {
                     lost |= place(ruleset, sets, item, &wanted).is_none();
                 }
                 ControlFlow::Continue(())

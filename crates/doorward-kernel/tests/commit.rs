@@ -296,7 +296,7 @@ fn a_set_that_is_full_says_so() {
     set.size = Some(2);
     set.elements = Elements::Plain((0..12).collect());
     transaction.steps.push(Step::add_set(&set));
-    transaction.steps.extend(Step::add_elements(&set));
+    transaction.steps.extend(Step::elements_of(set.clone()));
     let all = refusals(socket.commit(&transaction, None));
     assert_eq!(all[0].reason, "set `small` is full");
 }
@@ -375,7 +375,7 @@ fn large_sets_go_in_and_are_read_within_bounds() {
     );
     for set in [&hosts, &networks] {
         transaction.steps.push(Step::add_set(set));
-        transaction.steps.extend(Step::add_elements(set));
+        transaction.steps.extend(Step::elements_of(set.clone()));
     }
     socket.commit(&transaction, None).unwrap();
 
@@ -442,7 +442,7 @@ fn a_user_namespace_has_little_room() {
     let mut set = Set::over("s", &[KeyPart::Addr4]);
     set.elements = Elements::Plain(vec![0; 4 * 2_000_000]);
     large.steps.push(Step::add_set(&set));
-    large.steps.extend(Step::add_elements(&set));
+    large.steps.extend(Step::elements_of(set.clone()));
     match socket.commit(&large, None) {
         Err(error @ CommitError::NoRoom { bytes, room }) => {
             assert!(bytes > 24_000_000 && room > 100_000 && room < bytes, "{bytes} {room}");

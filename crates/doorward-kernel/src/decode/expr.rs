@@ -21,6 +21,16 @@ pub(crate) fn read_list(bytes: &[u8]) -> Vec<Expr> {
     list(bytes, DEPTH)
 }
 
+/// Only the counters of a list.
+pub(crate) fn read_counters(bytes: &[u8]) -> Vec<Expr> {
+    Attrs::new(bytes)
+        .filter(|(kind, one)| {
+            *kind == nft::LIST_ELEM && Attrs::find(one, nft::expr::NAME) == Some(b"counter\0".as_slice())
+        })
+        .map(|(_, one)| read(one, DEPTH))
+        .collect()
+}
+
 fn list(bytes: &[u8], depth: u8) -> Vec<Expr> {
     Attrs::new(bytes).filter(|(kind, _)| *kind == nft::LIST_ELEM).map(|(_, one)| read(one, depth)).collect()
 }

@@ -86,11 +86,20 @@ pub enum Item {
 /// Everything that a buffer of netlink messages tells of; what is no message of `nf_tables` is passed over.
 #[must_use]
 pub fn decode_message(bytes: &[u8]) -> Vec<Item> {
-    Messages::new(bytes).filter_map(|message| item(&message)).collect()
+    Messages::new(bytes).filter_map(|message| item(&message, Rules::Whole)).collect()
+}
+
+/// How much of a rule is of interest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rules {
+    /// All of it.
+    Whole,
+    /// Its counters and its comment.
+    Counters,
 }
 
 /// The object of one message.
-pub(crate) fn item(message: &Message) -> Option<Item> {
+pub(crate) fn item(message: &Message, rules: Rules) -> Option<Item> {
     let family = TableFamily::from_number(*message.body.first()?);
     let attrs = message.body.get(NFGEN..)?;
     let of = |kind: u16| text(Attrs::find(attrs, kind).unwrap_or_default());
@@ -103,7 +112,7 @@ pub(crate) fn item(message: &Message) -> Option<Item> {
             family,
             table: of(nft::rule::TABLE),
             chain: of(nft::rule::CHAIN),
-            rule: read_rule(attrs),
+            rule: read_rule(attrs, rules),
         },
         msg::NEWSET => {
             let (set, count) = set::read_set(attrs);
@@ -214,12 +223,17 @@ fn hook_of(family: TableFamily, number: u32) -> Hook {
     }
 }
 
-fn read_rule(attrs: &[u8]) -> Rule {
+fn read_rule(attrs: &[u8], rules: Rules) -> Rule {
     let mut rule = Rule::default();
     for (kind, payload) in Attrs::new(attrs) {
         match kind {
             nft::rule::HANDLE => rule.handle = array(payload, 0).map(u64::from_be_bytes),
-            nft::rule::EXPRESSIONS => rule.exprs = expr::read_list(payload),
+            nft::rule::EXPRESSIONS => {
+                rule.exprs = match rules {
+                    Rules::Whole => expr::read_list(payload),
+                    Rules::Counters => expr::read_counters(payload),
+                }
+            }
             nft::rule::USERDATA => rule.udata = Udata(payload.to_vec()),
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use crate::net::PortRange;
 use crate::syntax::ast::{PortProtos, Ports};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
 /// The text of the catalogue: a policy of definitions under `# == Group ==` headings.
@@ -34,22 +34,22 @@ pub enum Door {
     Protocol(&'static str),
 }
 
-struct Catalogue {
-    services: Vec<Service>,
-    by_name: HashMap<&'static str, usize>,
-}
-
 /// All services, in the order of the catalogue.
 #[must_use]
 pub fn services() -> &'static [Service] {
-    &catalogue().services
+    static SERVICES: OnceLock<Vec<Service>> = OnceLock::new();
+    SERVICES.get_or_init(|| lines().map(|(group, line)| service(group, line)).collect())
 }
 
 /// The service of exactly this name.
 #[must_use]
-pub fn named(name: &str) -> Option<&'static Service> {
-    let catalogue = catalogue();
-    catalogue.by_name.get(name).and_then(|at| catalogue.services.get(*at))
+pub fn named(name: &str) -> Option<Service> {
+    static NAMES: OnceLock<Vec<(&str, &str, &str)>> = OnceLock::new();
+    // A policy needs a few of them, so the lines are cut and read only when asked for.
+    let names = NAMES.get_or_init(|| {
+        lines().map(|(group, line)| (line.split(' ').next().unwrap_or(line), group, line)).collect()
+    });
+    names.iter().find(|(one, ..)| *one == name).map(|(_, group, line)| service(group, line))
 }
 
 /// Services that speak of a word: in the name, the comment or the group, or a port by its number.
@@ -96,31 +96,22 @@ impl Service {
 /// Services that stand for services nest at most so deep.
 const MAX_DEPTH: u32 = 8;
 
-fn catalogue() -> &'static Catalogue {
-    static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
-    CATALOGUE.get_or_init(|| {
-        let services = read(TEXT);
-        let by_name = services.iter().enumerate().map(|(at, service)| (service.name, at)).collect();
-        Catalogue { services, by_name }
+/// The definitions behind the word `define`, each with its group. The text keeps to a plain form; a test holds
+/// it against the real parser.
+fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let mut group = "";
+    TEXT.lines().filter_map(move |line| {
+        if let Some(heading) = line.strip_prefix("# ==") {
+            group = heading.trim_end_matches('=').trim();
+        }
+        line.strip_prefix("define ").map(|define| (group, define))
     })
 }
 
-/// Reads the plain form that the catalogue keeps to; a test holds it against the real parser.
-fn read(text: &'static str) -> Vec<Service> {
-    let mut group = "";
-    let mut services = Vec::new();
-    for line in text.lines() {
-        if let Some(heading) = line.strip_prefix("# ==") {
-            group = heading.trim_end_matches('=').trim();
-        } else if let Some(define) = line.strip_prefix("define ") {
-            let (sentence, comment) = define.split_once('#').unwrap_or((define, ""));
-            if let Some((name, items)) = sentence.split_once('=') {
-                let (name, items, comment) = (name.trim(), items.trim(), comment.trim());
-                services.push(Service { name, group, comment, items });
-            }
-        }
-    }
-    services
+fn service(group: &'static str, define: &'static str) -> Service {
+    let (sentence, comment) = define.split_once('#').unwrap_or((define, ""));
+    let (name, items) = sentence.split_once('=').unwrap_or((sentence, ""));
+    Service { name: name.trim(), group, comment: comment.trim(), items: items.trim() }
 }
 
 fn door(item: &'static str) -> Option<Door> {

@@ -316,11 +316,18 @@ fn neighbours(builder: &mut Builder<'_>, judge: Judge, chain: &str, named: Optio
 fn families(builder: &mut Builder<'_>, judge: Judge, way: Way, chain: &str) {
     builder.open(chain);
     let mut elements = Vec::new();
+    let mut targets = Vec::new();
     for (family, number) in [(Family::V4, 2u8), (Family::V6, 10)] {
         let place =
             Place { family, original: way == Way::Published, leaving: judge.way == Way::Out, icmp: false };
         let target = stage::build(builder, Stage { way, place });
+        targets.push(target.clone());
         elements.push(verdict_element(vec![number], Verdict::Goto(target)));
+    }
+    if let [one, other] = targets.as_slice()
+        && one == other
+    {
+        return builder.rule(chain, vec![code::goto(one)]);
     }
     let map = builder.verdict_map(&format!("{}_families", way.word()), &[KeyPart::Nfproto], elements);
     builder.rule(chain, vec![code::meta(MetaKey::Nfproto, R0), code::vmap(&map, R0)]);

@@ -65,9 +65,9 @@ pub fn replace(running: &Running, table: Table) -> Transaction {
     let (base, regular): (Vec<Chain>, Vec<Chain>) =
         table.chains.into_iter().partition(|chain| chain.base.is_some());
     steps.extend(regular.iter().map(Step::add_chain));
-    let new: Vec<Set> = table.sets.into_iter().filter(|set| !running.sets.contains(&set.name)).collect();
-    steps.extend(new.iter().map(Step::add_set));
-    steps.extend(new.into_iter().filter_map(add_elements));
+    let fresh: Vec<Set> = table.sets.into_iter().filter(|set| !running.sets.contains(&set.name)).collect();
+    steps.extend(fresh.iter().map(Step::add_set));
+    steps.extend(fresh.into_iter().filter_map(Step::elements_of));
     for chain in regular {
         steps.extend(rules(chain));
     }
@@ -83,15 +83,9 @@ pub fn replace(running: &Running, table: Table) -> Transaction {
     transaction
 }
 
-fn add_elements(set: Set) -> Option<Step> {
-    let Set { name, flags, key_len, elements, .. } = set;
-    let any = elements.count(key_len) > 0;
-    any.then_some(Step::AddElements { set: name, flags, key_len, elements })
-}
-
 fn rules(chain: Chain) -> impl Iterator<Item = Step> {
-    let Chain { name, rules, .. } = chain;
-    rules.into_iter().map(move |rule| Step::AddRule { chain: name.clone(), rule })
+    let name = chain.name;
+    chain.rules.into_iter().map(move |rule| Step::AddRule { chain: name.clone(), rule })
 }
 
 /// Takes away what nothing needs any more. Chains are emptied first, then the maps that name them go.

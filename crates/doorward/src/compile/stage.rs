@@ -63,6 +63,9 @@ fn said<'a>(
 
 /// Builds the chain of a stage and yields its name.
 pub(super) fn build(builder: &mut Builder<'_>, stage: Stage) -> String {
+    if let Some(chain) = default_only(builder, stage) {
+        return chain;
+    }
     let chain = stage.chain(builder, "");
     if builder.has(&chain) {
         return chain;
@@ -78,6 +81,26 @@ pub(super) fn build(builder: &mut Builder<'_>, stage: Stage) -> String {
         fill(builder, stage, &chain);
     }
     chain
+}
+
+/// Where no sentence speaks of a way and nothing gets in by it, or all gets out, its default is all there is to
+/// say, for both families and every protocol.
+fn default_only(builder: &mut Builder<'_>, stage: Stage) -> Option<String> {
+    let default = builder.policy.defaults.of(stage.way).verdict;
+    let plain = match stage.way {
+        Way::Published => default == Verdict::Block,
+        Way::Out => default == Verdict::Allow,
+        Way::In | Way::Forward => false,
+    };
+    if !plain || builder.policy.rules.iter().any(|rule| stage.concerns(rule)) {
+        return None;
+    }
+    let chain = builder.name(&format!("{}_default", stage.way.word()));
+    if !builder.has(&chain) {
+        builder.open(&chain);
+        self::default(builder, stage, &chain);
+    }
+    Some(chain)
 }
 
 fn fill(builder: &mut Builder<'_>, stage: Stage, chain: &str) {

@@ -130,7 +130,7 @@ fn built_in(passes: bool, why: &'static str) -> Judgement {
 }
 
 fn stays_on_one_bridge(policy: &Resolved, connection: &Connection) -> bool {
-    matches!(&connection.path, Path::Forward { iif, oif, .. } if iif == oif && policy.bridges.contains(iif))
+    matches!(&connection.path, Path::Forward { iif, oif, addressed: None } if iif == oif && policy.bridges.contains(iif))
 }
 
 /// The way whose default governs a connection.

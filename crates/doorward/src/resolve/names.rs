@@ -212,7 +212,7 @@ impl<'a> Names<'a> {
             return Meaning::Broken;
         }
         if let Some(service) = catalogue::named(used) {
-            return Meaning::Things(Arc::new(things::service(service)));
+            return Meaning::Things(Arc::new(things::service(&service)));
         }
         let report = if self.interfaces.iter().any(|i| i.name == used) {
             Report::error(

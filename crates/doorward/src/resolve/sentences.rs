@@ -112,7 +112,7 @@ impl Context<'_> {
                 .other(place, "it is defined here"),
             None if self.names.is_broken(name) => return None,
             None => match catalogue::named(name) {
-                Some(service) => return Some(things::service(service)),
+                Some(service) => return Some(things::service(&service)),
                 None if self.host.interfaces.iter().any(|i| i.name == name) => {
                     wrong("an interface of this host").label(format!("did you mean `anything on {name}`?"))
                 }

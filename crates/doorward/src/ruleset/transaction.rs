@@ -99,7 +99,7 @@ impl Transaction {
         steps.extend(table.objects.iter().cloned().map(Step::AddObject));
         steps.extend(table.chains.iter().map(Step::add_chain));
         steps.extend(table.sets.iter().map(Step::add_set));
-        steps.extend(table.sets.iter().filter_map(Step::add_elements));
+        steps.extend(table.sets.iter().cloned().filter_map(Step::elements_of));
         for chain in &table.chains {
             steps.extend(
                 chain
@@ -127,12 +127,12 @@ impl Step {
 
     /// Adds the elements of this set, if it has any.
     #[must_use]
-    pub fn add_elements(set: &Set) -> Option<Step> {
-        (set.elements.count(set.key_len) > 0).then(|| Step::AddElements {
-            set: set.name.clone(),
+    pub fn elements_of(set: Set) -> Option<Step> {
+        (set.elements.count(set.key_len) > 0).then_some(Step::AddElements {
+            set: set.name,
             flags: set.flags,
             key_len: set.key_len,
-            elements: set.elements.clone(),
+            elements: set.elements,
         })
     }
 }
