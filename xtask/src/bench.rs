@@ -75,12 +75,12 @@ fn measure(root: &Path, args: &[String]) -> Outcome<()> {
     if !nix::unistd::Uid::effective().is_root() {
         return Err("network namespaces with foreign sources need root".to_owned());
     }
-    run_command(Command::new("cargo").args(["build", "--release", "-p", "doorward-cli"]).current_dir(root))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    println!("building the release binary");
+    let built = run_command(Command::new(root.join("scripts/build-release")).current_dir(root))?;
     let dir = std::env::temp_dir().join(format!("doorward-bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     let bench = Bench {
-        doorward: target.join("release/doorward"),
+        doorward: root.join(built.trim()),
         dir,
         vps: root.join("examples/vps.dw"),
         rounds: rounds.unwrap_or(0),
