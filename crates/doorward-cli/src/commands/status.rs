@@ -108,9 +108,10 @@ fn in_order(place: &str) -> (String, u32) {
     }
 }
 
-/// The last rule of the chain that judges a way.
+/// The last rule of the chain that judges a way; a way that no sentence speaks of has only a default.
 fn default(table: &Table, generation: u8, way: &'static str) -> Option<Default> {
-    let rule = table.chain(&format!("g{generation}_{way}4"))?.rules.last()?;
+    let chain = |end: &str| table.chain(&format!("g{generation}_{way}{end}"));
+    let rule = chain("4").or_else(|| chain("_default"))?.rules.last()?;
     let verdict = rule.exprs.iter().find_map(|expr| match expr {
         Expr::Verdict(Verdict::Drop) => Some("block"),
         Expr::Verdict(Verdict::Goto(name)) if name.ends_with("_yes") => Some("allow"),
