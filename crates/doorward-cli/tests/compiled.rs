@@ -2,24 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../doorward-kernel/tests/common/mod.rs"]
+mod oracle;
 #[path = "../../doorward/tests/policies/mod.rs"]
 mod policies;
 
 use doorward::compile::{Options, Running, TABLE, compile, counted, replace};
 use doorward::ruleset::{Elements, Expr, Step, Table, TableFamily, Transaction};
-use doorward_kernel::netns::OwnNetNs;
-use doorward_kernel::{Guard, Scope as Where, Socket};
+use doorward_kernel::{Scope as Where, Socket};
+use oracle::fresh;
 use policies::{policy, rule};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-
-fn fresh() -> (OwnNetNs, Socket) {
-    let own = OwnNetNs::make().unwrap_or_else(|error| {
-        panic!("this test makes network namespaces ({error}): run it as root or under `unshare -Ur`")
-    });
-    let socket = Socket::open(Guard::for_own_namespace(&own).unwrap()).unwrap();
-    (own, socket)
-}
 
 fn read(socket: &Socket) -> Table {
     let scope = Where::Table(TableFamily::Inet, TABLE.to_owned());
@@ -143,20 +137,7 @@ fn exported_text_is_the_same_ruleset() {
 }
 
 fn nft(args: &[&str], text: &str) -> String {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
-    let mut child = Command::new("nft")
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("this test compares with `nft`: install the package nftables");
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "nft {args:?}: {words}\n{text}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    oracle::nft(args, text).unwrap_or_else(|words| panic!("nft {args:?}: {words}\n{text}"))
 }
 
 fn first_difference(one: &str, other: &str) -> String {

@@ -2,20 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../doorward-kernel/tests/common/mod.rs"]
+mod oracle;
 #[path = "../../doorward/tests/support/resolved.rs"]
 mod resolved;
-#[path = "../../../tests/support/skip.rs"]
-mod skip;
 
 use doorward::compile::{Options, compile};
 use doorward::emit::{Style, listing, nft};
 use doorward::resolve::{load, resolve};
 use doorward::ruleset::{Ruleset, Transaction};
-use doorward_kernel::netns::OwnNetNs;
-use doorward_kernel::{Guard, Scope, Socket};
-use std::io::Write as _;
+use doorward_kernel::{Scope, Socket};
+use oracle::{fresh, nft as run, skip};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 const RULESETS: [(&str, &str); 7] = [
     ("containers", include_str!("show_oracle/containers.nft")),
@@ -29,32 +27,6 @@ const RULESETS: [(&str, &str); 7] = [
 
 /// Single rules, each a ruleset of its own: family and hook of its chain, then the rule.
 const RULES: &str = include_str!("show_oracle/rules.txt");
-
-/// An empty namespace, which this thread enters. What the thread starts is in it too.
-fn fresh() -> (OwnNetNs, Socket) {
-    let own = OwnNetNs::make().unwrap_or_else(|error| {
-        panic!("this test makes network namespaces ({error}): run it as root or under `unshare -Ur`")
-    });
-    let socket = Socket::open(Guard::for_own_namespace(&own).unwrap()).unwrap();
-    (own, socket)
-}
-
-fn run(args: &[&str], text: &str) -> Result<String, String> {
-    let mut child = Command::new("nft")
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("this test compares with `nft`: install the package nftables");
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
-    }
-}
 
 /// Without what is left of timeouts, which runs on between two readings.
 fn still(listing: &str) -> String {
