@@ -6,6 +6,8 @@
 mod oracle;
 #[path = "../../doorward/tests/policies/mod.rs"]
 mod policies;
+#[path = "../../../tests/support/skip.rs"]
+mod skip;
 
 use doorward::compile::{Options, Running, TABLE, compile, counted, replace};
 use doorward::ruleset::{Elements, Expr, Step, Table, TableFamily, Transaction};
@@ -60,6 +62,9 @@ fn steps_that_failed(transaction: &Transaction, error: &doorward_kernel::CommitE
 /// Every program loads, reads back as it was sent, and every other one can take its place.
 #[test]
 fn the_kernel_takes_any_program_and_gives_it_back() {
+    if skip::without_root() {
+        return;
+    }
     let (_own, socket) = fresh();
     let mut runner = TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
     let policies = policy(prop::collection::vec(rule(), 0..25));
@@ -119,6 +124,9 @@ fn programs_are_deterministic() {
 /// The text that `export` writes loads with `nft` and lists as our own load does, byte for byte.
 #[test]
 fn exported_text_is_the_same_ruleset() {
+    if skip::without_root() {
+        return;
+    }
     let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
     runner
         .run(&policy(prop::collection::vec(rule(), 0..12)), |policy| {

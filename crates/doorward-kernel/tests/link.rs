@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../../tests/support/skip.rs"]
+mod skip;
+
 use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
@@ -40,6 +43,9 @@ fn side(own: &OwnNetNs, addrs: [&str; 2], name: &str, peer: &[u8]) -> UdpSocket 
 
 #[test]
 fn any_address_may_be_behind_a_pair() {
+    if skip::without_root() {
+        return;
+    }
     let (here, there) = (OwnNetNs::make(), OwnNetNs::make());
     let [here, there] = [here, there].map(|made| {
         made.unwrap_or_else(|error| {

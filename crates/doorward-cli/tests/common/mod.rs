@@ -2,6 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
 
+#[path = "../../../../tests/support/skip.rs"]
+mod skip;
+
 use doorward::compile::{Options, Running, TABLE, compile, replace};
 use doorward::report::Origin;
 use doorward::resolve::model::{
@@ -29,8 +32,11 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Makes both; the outside one has several addresses in each family.
-    pub fn new() -> Pair {
+    /// Makes both; the outside one has several addresses in each family. None where tests need root and have not.
+    pub fn new() -> Option<Pair> {
+        if skip::without_root() {
+            return None;
+        }
         let make = || {
             OwnNetNs::make().unwrap_or_else(|error| {
                 panic!("this test makes network namespaces ({error}): run it as root or under `unshare -Ur`")
@@ -71,7 +77,7 @@ impl Pair {
             let up = (0..50).any(|_| connect(from, (to, 9)) == Answer::Refused);
             assert!(up, "the cable between two fresh namespaces carries nothing to {to}");
         }
-        pair
+        Some(pair)
     }
 
     /// Does something on the host with the firewall.
