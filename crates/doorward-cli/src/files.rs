@@ -84,7 +84,26 @@ impl Disk {
         };
         if let Some((why, mend)) = found {
             let way_out = format!("sudo {mend} {named}");
-            loose.borrow_mut().push(Loose { path: named.to_owned(), why, way_out });
+            let one = Loose { path: named.to_owned(), why, way_out };
+            let mut loose = loose.borrow_mut();
+            if !loose.contains(&one) {
+                loose.push(one);
+            }
+        }
+    }
+
+    /// The folder of a file: whoever may write there can put another file in its place, whoever has the file.
+    fn judge_folder(&self, path: &Path) {
+        const STICKY: u32 = 0o1000;
+        if self.loose.is_none() {
+            return;
+        }
+        if let Some(folder) = fs::canonicalize(path).ok().and_then(|path| path.parent().map(Path::to_owned))
+            && let Ok(data) = fs::metadata(&folder)
+            // In a folder like /tmp, nobody replaces what is another's.
+            && data.mode() & STICKY == 0
+        {
+            self.judge(&folder.to_string_lossy(), &data);
         }
     }
 }
@@ -98,13 +117,21 @@ impl Files for Disk {
                 return Ok(Err(FileError::Folder));
             }
             self.judge(path, &data);
+            if data.is_file() {
+                self.judge_folder(&self.path(path));
+            }
             text(&mut file, data.len())
         };
         read().unwrap_or_else(|error| Err(said(&error)))
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, FileError> {
-        let entries = fs::read_dir(self.path(folder)).map_err(|error| said(&error))?;
+        let path = self.path(folder);
+        let entries = fs::read_dir(&path).map_err(|error| said(&error))?;
+        // Who may take a file out of it opens what that file blocked, so being sticky is not enough here.
+        if let (Some(_), Ok(data)) = (&self.loose, fs::metadata(&path)) {
+            self.judge(folder, &data);
+        }
         let mut names = Vec::new();
         for entry in entries {
             let name = entry.map_err(|error| said(&error))?.file_name();

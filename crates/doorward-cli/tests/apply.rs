@@ -350,6 +350,41 @@ fn files_of_others_are_refused() {
     apply(&folder, "policy.dw").well();
 }
 
+/// Who may write to a folder puts other files in the place of those that are root's.
+#[test]
+fn folders_of_others_are_refused() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let Some((_own, socket)) = namespace() else { return };
+    let folder = Folder::new()
+        .with("policy.dw", "include \"more.d\"\ndefine spam = file \"lists/spam.txt\"\nblock from spam\n")
+        .with("more.d/ssh.dw", "allow ssh\n")
+        .with("lists/spam.txt", "192.0.2.1\n");
+    apply(&folder, "policy.dw").well();
+    let before = socket.generation().unwrap();
+    for inner in [".", "more.d", "lists"] {
+        let path = folder.path().join(inner);
+        let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        for (open, why) in [(0o777, "can be changed by everybody"), (0o775, "can be changed by group 1")] {
+            chown(&path, None, Some(1)).unwrap();
+            mode(open);
+            let said = apply(&folder, "policy.dw");
+            assert_eq!(said.exit, Some(4), "{inner}: {said:#?}");
+            assert!(said.err.contains(why), "{inner}: {}", said.err);
+            assert!(said.err.contains("sudo chmod go-w "), "{inner}: {}", said.err);
+        }
+        mode(0o755);
+        chown(&path, Some(1), Some(0)).unwrap();
+        let said = apply(&folder, "policy.dw");
+        assert_eq!(said.exit, Some(4), "{inner}: {said:#?}");
+        assert!(said.err.contains("belongs to user 1"), "{inner}: {}", said.err);
+        chown(&path, Some(0), None).unwrap();
+    }
+    assert_eq!(socket.generation().unwrap(), before);
+    // Where everybody may write and nobody replaces what is another's, like /tmp.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o1777)).unwrap();
+    apply(&folder, "policy.dw").well();
+}
+
 /// What is wrong with a policy is found before the kernel hears of it.
 #[test]
 fn mistakes_load_nothing() {
