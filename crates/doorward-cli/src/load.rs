@@ -17,7 +17,7 @@ const TRIES: u32 = 20;
 /// … and for so long.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// More connections than this from before the first load are not kept: the kernel's set would cost more than
-/// they are worth, and the administrator's is among the first.
+/// they are worth.
 const MOST_CARRIED: usize = 65_536;
 
 /// How a load went.
@@ -116,7 +116,9 @@ fn open_connections() -> Result<Vec<(SocketAddr, SocketAddr)>, Failure> {
         .filter(|one| !one.remote.ip().is_loopback())
         .map(|one| (one.remote, one.local))
         .collect();
-    pairs.sort_unstable();
+    // Where they do not all fit, the doors of services come before what this host opened itself: the
+    // administrator's is among these.
+    pairs.sort_unstable_by_key(|(peer, host)| (host.port(), *peer, *host));
     pairs.dedup();
     pairs.truncate(MOST_CARRIED);
     Ok(pairs)

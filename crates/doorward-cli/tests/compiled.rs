@@ -6,13 +6,11 @@
 mod oracle;
 #[path = "../../doorward/tests/policies/mod.rs"]
 mod policies;
-#[path = "../../../tests/support/skip.rs"]
-mod skip;
 
 use doorward::compile::{Options, Running, TABLE, compile, counted, replace};
 use doorward::ruleset::{Elements, Expr, Step, Table, TableFamily, Transaction};
 use doorward_kernel::{Scope as Where, Socket};
-use oracle::fresh;
+use oracle::{fresh, skip};
 use policies::{policy, rule};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

@@ -59,7 +59,8 @@ fn every_chain_ends_in_a_verdict_or_returns() {
         for chain in text.split("\tchain ").skip(1) {
             let name = chain.split(' ').next().unwrap();
             let last = chain.lines().map(str::trim).take_while(|line| *line != "}").last().unwrap_or("");
-            let decides = ["accept", "drop", "goto ", "reject", "return"].iter().any(|word| last.contains(word));
+            let decides =
+                ["accept", "drop", "goto ", "reject", "return"].iter().any(|word| last.contains(word));
             // Chains that are jumped to may simply end.
             let jumped = text.contains(&format!("jump {name}"));
             assert!(decides || jumped, "{}: {name} ends with `{last}`", folder.display());

@@ -27,6 +27,9 @@ use std::fmt::Write;
 /// milliseconds.
 const TICK: u64 = 20;
 
+/// The kernel takes no longer timeout, in milliseconds: some 200,000 days.
+const LONGEST: u64 = 200_000 * 86_400_000;
+
 /// The chains of one limited sentence in one family.
 pub(super) struct Gate {
     /// For the first packet: TCP asks, the others pay.
@@ -88,6 +91,9 @@ pub(super) fn gate(
     if builder.has(&gate.first) {
         return gate;
     }
+    // A rate above one token a tick needs room for those of a tick.
+    let a_tick = u64::from(limit.rate) * TICK / (u64::from(limit.seconds.max(1)) * 1000);
+    let limit = Limit { burst: limit.burst.max(u32::try_from(a_tick).unwrap_or(u32::MAX)), ..limit };
     let key = if limit.per_source { Key::Source(family) } else { Key::Sentence };
     let sets = Sets::make(builder, rule, limit, key);
     let with_key = |code: Vec<Expr>| [key.load(), code].concat();
@@ -169,7 +175,7 @@ impl Sets {
         let parts = [key.part()];
         let token = (u64::from(limit.seconds) * 1000).div_ceil(u64::from(limit.rate.max(1)));
         let token = token.div_ceil(TICK) * TICK;
-        let full = token.saturating_mul(u64::from(limit.burst.max(1)));
+        let full = token.saturating_mul(u64::from(limit.burst.max(1))).min(LONGEST);
         let spent = name("spent");
         builder.dynamic(&spent, &parts, None);
         let meter = (limit.burst > 1).then(|| {

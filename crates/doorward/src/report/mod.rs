@@ -213,7 +213,14 @@ impl Origin {
     /// The words that kernel objects carry: `policy.dw:14 allow ssh from office`.
     #[must_use]
     pub fn comment(&self) -> String {
-        format!("{}:{} {}", self.file, self.line, self.sentence)
+        // The kernel keeps 127 bytes: of a long path the end is enough, the sentence is what people look for.
+        const PATH: usize = 48;
+        let mut start = self.file.len().saturating_sub(PATH);
+        while !self.file.is_char_boundary(start) {
+            start += 1;
+        }
+        let (cut, file) = (if start > 0 { "…" } else { "" }, &self.file[start..]);
+        format!("{cut}{file}:{} {}", self.line, self.sentence)
     }
 }
 

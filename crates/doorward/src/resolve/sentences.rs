@@ -1,6 +1,7 @@
 //! Sentences as rules, trust, defaults and expectations; compares no sentence with another.
 
 use super::Context;
+use super::model;
 use super::model::{DefaultRule, Defaults, Expect, Limit, Passive, Rule, Traffic, Trust, Verdict, Way};
 use super::names::{Meaning, Wanted};
 use super::things::{self, Distinct};
@@ -30,12 +31,35 @@ impl Context<'_> {
         let traffic = self.traffic(&said.things);
         let scope = self.scope(&said.scope, &ways);
         let (traffic, scope) = (traffic?, scope?);
+        if verdict != Verdict::Allow && traffic.contains(&Traffic::Any) && self.shuts(said, &scope) {
+            return None;
+        }
         let limit = said.limit.as_ref().map(|limit| self.limit(limit, &ways));
         let passive = match &said.passive {
             Some(range) => Some(self.passive(said, range, &traffic)?),
             None => None,
         };
         Some(Rule { origin, verdict, ways, traffic, scope, limit, passive, log: said.log.is_some() })
+    }
+
+    /// Says so where a sentence leaves nothing open in a family: that is a default, and none by mistake.
+    fn shuts(&mut self, said: &RuleSentence, scope: &model::Scope) -> bool {
+        let narrowed = !scope.on.is_empty() || scope.user.is_some() || scope.group.is_some();
+        let (from, to) = (scope.from.set(), scope.to.set());
+        let shut = Family::BOTH.into_iter().find(|family| from.is_all(*family) && to.is_all(*family));
+        let Some(family) = shut.filter(|_| !narrowed) else { return false };
+        let way = said.way.as_ref().map_or("in", |way| way.node.word());
+        let verb = said.verdict.node.word();
+        self.reports.push(
+            Report::error(
+                "shuts-everybody",
+                said.verdict.span,
+                format!("this shuts everything that comes by {family}, whatever else is allowed"),
+            )
+            .label("name what is meant, or from where")
+            .way_out(format!("to shut all that no sentence allows: `default {verb} {way}`")),
+        );
+        true
     }
 
     /// `trust`: from there, nothing blocks; it opens nothing by itself.
