@@ -87,6 +87,11 @@ pub(super) fn mark_clear(bit: u32) -> Vec<Expr> {
     vec![Expr::Ct { key: CtKey::Mark, dir: None, dreg: R0 }, mask(R0, host(bit)), eq(host(0))]
 }
 
+/// `ct mark & BIT != 0`
+pub(super) fn mark_set(bit: u32) -> Vec<Expr> {
+    ct_bits(CtKey::Mark, bit)
+}
+
 /// `ct mark set ct mark & KEEP ^ FLIP`
 pub(super) fn set_mark(keep: u32, flip: u32) -> Vec<Expr> {
     vec![

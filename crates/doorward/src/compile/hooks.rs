@@ -255,22 +255,27 @@ fn icmp_chain(builder: &mut Builder<'_>, judge: Judge, family: Family) -> String
         builder.rule(&chain, [test, vec![code::goto(&target)]].concat());
     };
     judged(builder, code::icmp_type(echo));
-    let named = stage::named_icmp_blocks(builder, stage);
-    let yes = code::goto(&builder.yes());
+    // What a host needs passes, unless a block names it.
+    let essential = match stage::named_icmp_blocks(builder, stage) {
+        None => builder.yes(),
+        Some(named) => {
+            let essential = builder.name(&format!("{}_{suffix}_essential", judge.name));
+            builder.rule(&essential, vec![code::jump(&named)]);
+            builder.rule(&essential, vec![code::goto(&builder.yes())]);
+            essential
+        }
+    };
     if family == Family::V6 {
-        neighbours(builder, judge, &chain, named.as_deref());
+        neighbours(builder, judge, &chain, &essential);
     }
     if judge.way != Way::Out {
         let checks = stage::source_checks(builder, family);
         builder.rule(&chain, vec![code::jump(&checks)]);
         stage::destination_checks(builder, place, &chain);
     }
-    if let Some(named) = &named {
-        builder.rule(&chain, vec![code::jump(named)]);
-    }
     builder.commented(
         &chain,
-        [code::ct_state(state::ESTABLISHED | state::RELATED), vec![yes]].concat(),
+        [code::ct_state(state::ESTABLISHED | state::RELATED), vec![code::goto(&essential)]].concat(),
         "built in: ICMP replies and errors",
     );
     builder.commented(
@@ -284,13 +289,7 @@ fn icmp_chain(builder: &mut Builder<'_>, judge: Judge, family: Family) -> String
 
 /// What ICMPv6 does on the own link: neighbour discovery (133-136) and multicast listeners (130-132, 143). No
 /// router passes it on, so it is forwarded on a bridge only.
-fn neighbours(builder: &mut Builder<'_>, judge: Judge, chain: &str, named: Option<&str>) {
-    let mut target = builder.yes();
-    if let Some(named) = named {
-        target = builder.name(&format!("{}_neighbours", judge.name));
-        builder.rule(&target, vec![code::jump(named)]);
-        builder.rule(&target, vec![code::goto(&builder.yes())]);
-    }
+fn neighbours(builder: &mut Builder<'_>, judge: Judge, chain: &str, essential: &str) {
     let between = |first: u8, last: u8| {
         vec![
             code::payload(PayloadBase::Transport, 0, 1, R0),
@@ -307,7 +306,7 @@ fn neighbours(builder: &mut Builder<'_>, judge: Judge, chain: &str, named: Optio
         if judge.way == Way::Forward {
             code.extend(code::interface(MetaKey::Iifkind, "bridge", false));
         }
-        code.push(code::goto(&target));
+        code.push(code::goto(essential));
         builder.commented(chain, code, words);
     }
 }

@@ -102,8 +102,12 @@ pub(super) fn gate(
     builder.rule(&gate.first, vec![code::goto(&gate.pay)]);
 
     builder.rule(&ask, with_key(vec![code::lookup(&sets.spent, R0, false), code::ret()]));
+    // The first sentence that has room counts the hit, and every one that logs does.
+    log(builder, &ask, rule, Vec::new());
+    let count = [code::mark_clear(PENDING), vec![code::counter()]].concat();
+    builder.commented(&ask, count, &rule.origin.comment());
     builder.rule(&ask, code::set_mark(!PENDING, PENDING));
-    note(builder, &ask, rule, vec![code::counter(), code::goto(&builder.yes())]);
+    builder.rule(&ask, vec![code::ret()]);
 
     match &sets.meter {
         Some((meter, debt)) => {
@@ -123,19 +127,20 @@ pub(super) fn gate(
             builder.rule(&gate.pay, with_key(vec![code::update(&sets.spent, R0, sets.token)]));
         }
     }
+    log(builder, &gate.pay, rule, not_tcp());
+    let count = [not_tcp(), code::mark_set(PENDING), vec![code::counter()]].concat();
+    builder.commented(&gate.pay, count, &rule.origin.comment());
     // Paid: the mark says so, as the other limits on the same door are still to be charged.
     builder.rule(&gate.pay, code::set_mark(!PENDING, 0));
-    builder.rule(&gate.pay, [code::l4proto(Proto::TCP), vec![code::ret()]].concat());
-    note(builder, &gate.pay, rule, vec![code::counter()]);
+    builder.rule(&gate.pay, vec![code::ret()]);
     gate
 }
 
-/// Logs if the sentence says so, then does this, under the sentence's name.
-fn note(builder: &mut Builder<'_>, chain: &str, rule: &Rule, code: Vec<Expr>) {
+/// Logs packets that pass a test, if the sentence says so.
+fn log(builder: &mut Builder<'_>, chain: &str, rule: &Rule, test: Vec<Expr>) {
     if rule.log {
-        builder.rule(chain, code::log(groups::log_prefix(rule)));
+        builder.rule(chain, [test, code::log(groups::log_prefix(rule))].concat());
     }
-    builder.commented(chain, code, &rule.origin.comment());
 }
 
 /// Marks packets other than TCP as not paid for, before the buckets of their doors are asked.
@@ -143,11 +148,16 @@ pub(super) fn owe(builder: &mut Builder<'_>, chain: &str) {
     builder.rule(chain, [not_tcp(), code::set_mark(!PENDING, PENDING)].concat());
 }
 
-/// Lets in what some bucket was charged for; the rest goes on without the mark.
-pub(super) fn settle(builder: &mut Builder<'_>, chain: &str) {
+/// Lets in what found room: TCP that some bucket has a token for, the rest that some bucket was charged for. What
+/// goes on does so without the mark.
+pub(super) fn settle(builder: &mut Builder<'_>, chain: &str, owed: bool) {
     let yes = code::goto(&builder.yes());
-    builder.rule(chain, [not_tcp(), code::mark_clear(PENDING), vec![yes]].concat());
-    builder.rule(chain, [not_tcp(), code::set_mark(!PENDING, 0)].concat());
+    let tcp = [code::l4proto(Proto::TCP), code::mark_set(PENDING), vec![yes.clone()]].concat();
+    builder.rule(chain, tcp);
+    if owed {
+        builder.rule(chain, [not_tcp(), code::mark_clear(PENDING), vec![yes]].concat());
+        builder.rule(chain, [not_tcp(), code::set_mark(!PENDING, 0)].concat());
+    }
 }
 
 fn not_tcp() -> Vec<Expr> {

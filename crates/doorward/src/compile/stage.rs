@@ -111,8 +111,7 @@ fn fill(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
         trust(builder, stage, chain);
         bans(builder, stage, chain);
     }
-    named_blocks(builder, stage, chain);
-    dhcp_replies(builder, stage, chain);
+    dhcp(builder, stage, chain, true);
     for verdict in [Verdict::Block, Verdict::Reject] {
         let sentences = said(builder, stage, verdict, |_| true);
         log(builder, stage, chain, &sentences);
@@ -194,7 +193,7 @@ fn trust(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
     if !trusted_leave(builder, stage, chain, code::goto(&trusted)) {
         return;
     }
-    dhcp_replies(builder, stage, &trusted);
+    dhcp(builder, stage, &trusted, false);
     allow(builder, stage, &trusted, |_| true);
     default(builder, stage, &trusted);
 }
@@ -229,20 +228,6 @@ fn bans(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
     let load = code::payload(PayloadBase::Network, offset, len, R0);
     let code = vec![load, code::lookup(set, R0, false), code::counter(), code::drop()];
     builder.commented(chain, code, "built in: banned");
-}
-
-/// Blocks that name what is built in come before it; `block from …` alone does not reach it.
-fn named_blocks(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
-    let (client, server) = dhcp_ports(stage.place.family);
-    let port = if stage.arrives() { client } else { server };
-    if !stage.place.icmp {
-        blocks_of(
-            builder,
-            stage,
-            chain,
-            |traffic| matches!(traffic, Traffic::Ports(Proto::UDP, range) if range != PortRange::ALL && range.contains(port)),
-        );
-    }
 }
 
 /// The chain of blocks that name an ICMP type, which come before what a host needs; none where none does.
@@ -291,23 +276,32 @@ const fn dhcp_ports(family: Family) -> (u16, u16) {
     }
 }
 
-/// Answers of DHCP servers, which no connection expects, and our requests to them.
-fn dhcp_replies(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
+/// Answers of DHCP servers, which no connection expects, and our requests to them. Blocks that name their port
+/// come before, where they are not lifted; `block from …` alone does not reach them.
+fn dhcp(builder: &mut Builder<'_>, stage: Stage, chain: &str, blockable: bool) {
     if stage.place.icmp || stage.place.original || !matches!(stage.way, Way::In | Way::Out) {
         return;
     }
     let family = stage.place.family;
     let (client, server) = dhcp_ports(family);
-    let mut code = code::l4proto(Proto::UDP);
-    if stage.arrives() {
-        code.extend(code::ports(server, client));
-    } else {
-        code.extend(code::ports(client, server));
-    }
+    let (from, to) = if stage.arrives() { (server, client) } else { (client, server) };
+    let mut code = [code::l4proto(Proto::UDP), code::ports(from, to)].concat();
     if family == Family::V6 {
         code.extend(code::address_in(Prefix::around(family, 0xfe80 << 112, 10), true));
     }
-    code.push(code::goto(&builder.yes()));
+    let names_it = |traffic| matches!(traffic, Traffic::Ports(Proto::UDP, range) if range != PortRange::ALL && range.contains(to));
+    let rules = &builder.policy.rules;
+    let any = rules.iter().any(|r| r.verdict != Verdict::Allow && r.traffic.iter().any(|t| names_it(*t)));
+    let target = if any && blockable {
+        let target = stage.chain(builder, "_dhcp");
+        builder.open(&target);
+        blocks_of(builder, stage, &target, names_it);
+        builder.rule(&target, vec![code::goto(&builder.yes())]);
+        target
+    } else {
+        builder.yes()
+    };
+    code.push(code::goto(&target));
     builder.commented(chain, code, "built in: DHCP");
 }
 
@@ -352,6 +346,7 @@ fn passive<'a>(builder: &mut Builder<'a>, stage: Stage) -> Vec<Said<'a>> {
 /// Each sentence with a limit, by itself: a connection passes if one of them has room.
 fn limited(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
     let sentences = limited_sentences(builder, stage);
+    let any = !sentences.is_empty();
     let pays_at_once =
         sentences.iter().any(|(.., said)| !said.rule.traffic.iter().all(|traffic| is_tcp(*traffic)));
     if pays_at_once {
@@ -362,8 +357,8 @@ fn limited(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
         let action = Action { stem: "limited", counted: false, code: vec![code::jump(&gate.first)] };
         groups::emit(builder, chain, stage.place, &[sentence], &action);
     }
-    if pays_at_once {
-        limits::settle(builder, chain);
+    if any {
+        limits::settle(builder, chain, pays_at_once);
     }
 }
 
