@@ -93,6 +93,9 @@ impl Attempt {
     }
 
     fn done(self, socket: Socket) -> Loaded {
+        // The process is about to end and gives all memory back at once; taking thousands of rules apart first
+        // would be a good part of its work.
+        std::mem::forget(self.transaction);
         Loaded {
             generation: self.generation,
             first: self.first,

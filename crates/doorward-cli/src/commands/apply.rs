@@ -77,6 +77,8 @@ fn in_force(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
     // The kernel takes its time when the socket is closed; all is said before.
     terminal.flush();
     drop(loaded.socket);
+    // As in `load`: the end of the process gives the memory back.
+    std::mem::forget((policy, told));
     Ok(Exit::Done)
 }
 
