@@ -15,8 +15,9 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::processes::Daemon;
 
-/// What every process here finds its programs in; a test runner's own path may lack `sbin`.
-pub(crate) const SEARCH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+/// What every process here finds its programs in; a test runner's own path may lack `sbin`. The last is where
+/// `scripts/install-packages` unpacks what cannot be installed beside other packages.
+pub(crate) const SEARCH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/lib/doorward-tests/usr/sbin";
 const NAME: &str = "doorward-rc";
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
