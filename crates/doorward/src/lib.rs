@@ -9,3 +9,4 @@ pub mod report;
 pub mod resolve;
 pub mod ruleset;
 pub mod syntax;
+pub mod trace;
