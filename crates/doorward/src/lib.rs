@@ -8,5 +8,6 @@ pub mod net;
 pub mod report;
 pub mod resolve;
 pub mod ruleset;
+pub mod space;
 pub mod syntax;
 pub mod trace;
