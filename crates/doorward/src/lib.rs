@@ -5,6 +5,7 @@ pub mod compile;
 pub mod emit;
 pub mod meaning;
 pub mod net;
+pub mod prove;
 pub mod report;
 pub mod resolve;
 pub mod ruleset;

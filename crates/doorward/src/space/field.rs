@@ -14,8 +14,6 @@ pub enum Field {
     State,
     /// `ct direction`: 1 for replies.
     Direction,
-    /// Whether the source is an address of this host (`fib saddr type local`, loopback included).
-    SourceIsOurs,
     /// Source address.
     Source,
     /// Destination address, after any destination NAT.
@@ -66,6 +64,25 @@ pub enum Field {
     Unknown(String),
 }
 
+/// An address of this host (`RTN_LOCAL`).
+pub const LOCAL: u128 = 2;
+
+/// States that a packet can be in, as `ct state` numbers them, the most usual first.
+pub mod state {
+    /// The first packet of a connection.
+    pub const NEW: u128 = 8;
+    /// Both directions were seen.
+    pub const ESTABLISHED: u128 = 2;
+    /// Belongs to another connection.
+    pub const RELATED: u128 = 4;
+    /// Left out of tracking.
+    pub const UNTRACKED: u128 = 64;
+    /// Not to be made sense of.
+    pub const INVALID: u128 = 1;
+    /// All of them.
+    pub const ALL: [u128; 5] = [NEW, ESTABLISHED, RELATED, UNTRACKED, INVALID];
+}
+
 /// How the values of a field become variables of the diagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Coding {
@@ -82,6 +99,11 @@ impl Field {
     pub const CT_MARK: Field = Field::Ct(CtKey::Mark, None);
     /// `ct status`.
     pub const STATUS: Field = Field::Ct(CtKey::Status, None);
+    /// The type of the source address (`fib saddr type`): [`LOCAL`] for one of this host's, loopback included.
+    pub const SOURCE_TYPE: Field = Field::Fib(FibResult::AddrType, 1);
+    /// The interface by which it would be answered, 0 where that is not the one by which it came
+    /// (`fib daddr . iif oif`).
+    pub const BACK_OUT: Field = Field::Fib(FibResult::Oif, 2 | 8);
     /// Kind of the interface where it arrives (`bridge`), 16 bytes.
     pub const IIF_KIND: Field = Field::Meta(MetaKey::Iifkind);
     /// Name of the helper that announced the connection, 16 bytes.
@@ -94,14 +116,12 @@ impl Field {
             Field::Iif | Field::Oif => 128,
             Field::Source | Field::Destination | Field::AddressedTo => u32::from(family.bits()),
             Field::Port | Field::AddressedPort | Field::SourcePort => 16,
-            Field::State | Field::Protocol | Field::TcpFlags | Field::Byte(..) => 8,
+            Field::State | Field::Direction | Field::Protocol | Field::TcpFlags | Field::Byte(..) => 8,
             Field::User | Field::Group | Field::Fib(..) => 32,
             Field::Header(.., len) => (len * 8).min(128),
             Field::Meta(key) => meta_width(*key),
             Field::Ct(key, _) => ct_width(*key),
-            Field::Direction
-            | Field::SourceIsOurs
-            | Field::LaterFragment
+            Field::LaterFragment
             | Field::HasOwner
             | Field::Reaches(..)
             | Field::HasHeader(..)
@@ -133,7 +153,7 @@ impl Field {
             Field::Oif => 1,
             Field::State => 2,
             Field::Direction => 3,
-            Field::SourceIsOurs => 4,
+            Field::Fib(..) => 4,
             Field::Banned => 5,
             Field::Source => 6,
             Field::AddressedTo => 7,

@@ -15,7 +15,7 @@ mod tests;
 
 pub use boxes::{Part, Point, Region};
 pub use diagram::Node;
-pub use field::Field;
+pub use field::{Field, LOCAL, state};
 pub use taste::{name_value, value_name};
 pub use terms::{Atom, Pred, Terms};
 
@@ -240,6 +240,13 @@ impl Space {
         let out = self.not(node);
         let some = self.exists(out, picked);
         self.not(some)
+    }
+
+    /// The packets with a bit of a field that is coded bit by bit; none where nobody asked for the field.
+    pub fn bit(&mut self, field: &Field, bit: u32) -> Option<Node> {
+        let coded = self.coded.iter().find(|coded| coded.field == *field)?;
+        let level = coded.level + coded.bits.checked_sub(bit + 1)?;
+        Some(self.diagram.make(level, Node::FALSE, Node::TRUE))
     }
 
     /// What becomes of a set when one bit of a field that is coded bit by bit is changed. Bit 0 is the lowest.

@@ -1,14 +1,21 @@
 //! Which value of an interval a person would choose as an example; decides nothing else.
 
 use super::classes::Taste;
-use super::field::Field;
+use super::field::{Field, state};
 use crate::net::Family;
 
 /// Values that read well, the best first, for a field.
 pub(super) struct Preferred {
     /// With their ranks.
     values: Vec<u128>,
-    name: bool,
+    other: Other,
+}
+
+/// What a field can be besides the preferred values.
+enum Other {
+    Anything,
+    Nothing,
+    Names,
 }
 
 /// What stands behind all preferred values: any other one.
@@ -34,7 +41,8 @@ impl Preferred {
             (Field::SourcePort, _) => vec![40_000, 0x0800, 0x8000],
             // A bare SYN.
             (Field::TcpFlags, _) => vec![0x02, 0x10, 0x12],
-            (Field::State, _) => vec![8, 2, 4, 64, 1],
+            (Field::State, _) => state::ALL.to_vec(),
+            (Field::Direction, _) => vec![0, 1],
             (Field::Iif | Field::Oif, _) => {
                 ["eth0", "eth1", "ens3", "wan0", "lo"].map(name_value).to_vec()
             }
@@ -42,8 +50,12 @@ impl Preferred {
             (Field::Byte(..), _) => vec![64, 255],
             _ => vec![0],
         };
-        let name = matches!(field, Field::Iif | Field::Oif);
-        Preferred { values, name }
+        let other = match field {
+            Field::Iif | Field::Oif => Other::Names,
+            Field::State | Field::Direction => Other::Nothing,
+            _ => Other::Anything,
+        };
+        Preferred { values, other }
     }
 }
 
@@ -53,12 +65,12 @@ impl Taste for Preferred {
         if let Some(at) = liked {
             return Some((u32::try_from(at).unwrap_or(OTHER), self.values[at]));
         }
-        if !self.name {
+        match self.other {
             // Within an interval its second value reads better than a network's own address.
-            let inner = if last > first { first + 1 } else { first };
-            return Some((OTHER, inner));
+            Other::Anything => Some((OTHER, if last > first { first + 1 } else { first })),
+            Other::Nothing => None,
+            Other::Names => first_name(first, last).map(|value| (OTHER, value)),
         }
-        first_name(first, last).map(|value| (OTHER, value))
     }
 }
 

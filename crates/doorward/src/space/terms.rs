@@ -231,8 +231,9 @@ impl Terms {
     /// Whether the bits of a field within `mask` are `value`; none where that would be too many intervals.
     pub fn masked(&mut self, field: &Field, mask: u128, value: u128) -> Option<Pred> {
         let most = most(field.width(self.family));
-        let (mask, value) = (mask & most, value & most);
-        if value & !mask != 0 {
+        let impossible = value & !most != 0;
+        let mask = mask & most;
+        if impossible || value & !mask != 0 {
             return Some(Pred::Const(false));
         }
         if mask == 0 {
