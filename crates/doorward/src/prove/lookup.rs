@@ -217,32 +217,38 @@ struct Window {
     mask: u128,
     /// Bits of the field behind the key.
     below: u32,
+    /// Bytes of the key that are of the field; behind them it is zero, as a mask left nothing there.
+    len: usize,
 }
 
 impl Window {
     fn of(key: &[Byte], terms: &Terms) -> Option<Window> {
         let Byte::Of { field, shift: top, .. } = key.first()? else { return None };
-        let Byte::Of { shift: below, .. } = key.last()? else { return None };
+        let len = stretch(key);
+        let (head, tail) = key.split_at(len);
+        let Byte::Of { shift: below, .. } = head.last()? else { return None };
         let width = field.width(terms.family());
-        if stretch(key) != key.len() || u32::from(*top) + 8 != width || width < 8 {
+        let rest_is_cut = tail.iter().all(|byte| *byte == Byte::Known(0));
+        if !rest_is_cut || u32::from(*top) + 8 != width || width < 8 {
             return None;
         }
         let mut mask = 0u128;
-        for byte in key {
+        for byte in head {
             let Byte::Of { and, xor: 0, .. } = byte else { return None };
             mask = mask << 8 | u128::from(*and);
         }
-        let bits = u32::try_from(key.len()).ok()? * 8;
+        let bits = u32::try_from(len).ok()? * 8;
         let all = if bits >= 128 { u128::MAX } else { (1 << bits) - 1 };
         let is_prefix = (mask | !all).leading_ones() + mask.trailing_zeros() >= 128;
         let plain = !matches!(**field, Field::Meta(_) | Field::Ct(..));
-        (is_prefix && plain).then(|| Window { field: (**field).clone(), mask, below: u32::from(*below) })
+        (is_prefix && plain).then(|| Window { field: (**field).clone(), mask, below: u32::from(*below), len })
     }
 
     /// The values of the field that give this key.
     fn exact(&self, value: &[u8]) -> Option<(u128, u128)> {
+        let (value, rest) = value.split_at_checked(self.len)?;
         let value = number(value);
-        if value & !self.mask != 0 {
+        if value & !self.mask != 0 || rest.iter().any(|byte| *byte != 0) {
             return None;
         }
         let step = self.mask & self.mask.wrapping_neg();
@@ -255,7 +261,11 @@ impl Window {
         if step == 0 {
             return None;
         }
-        let first = number(first).checked_add(step - 1)? & !(step - 1);
+        let (first, first_rest) = first.split_at_checked(self.len)?;
+        let (last, _) = last.split_at_checked(self.len)?;
+        // Behind the field the key is zero: a bound that is not lies between two keys.
+        let beyond = u128::from(first_rest.iter().any(|byte| *byte != 0));
+        let first = number(first).checked_add(beyond)?.checked_add(step - 1)? & !(step - 1);
         let last = number(last) & !(step - 1);
         (first <= last).then(|| (self.up(first), self.up(last | (step - 1)) | self.rest()))
     }
