@@ -3,14 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
-mod machine;
+#[path = "support/imagined.rs"]
+mod imagined;
 mod policies;
 
 use doorward::compile::{Options, compile};
 use doorward::meaning::{Addressed, Connection, Decider, Host, Limits, Owner, Packet, Path, judge};
 use doorward::net::{Family, Proto};
 use doorward::resolve::model::{Peers, Resolved, Traffic, Verdict};
-use machine::{End, Machine};
+use doorward::trace::{End, Machine};
 use policies::{policy, rule};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -167,12 +168,12 @@ fn the_program_decides_as_the_policy_says() {
                 rule.origin.line = line;
             }
             let table = compile(&policy, &Options::default());
-            let mut machine = Machine::new(&table);
+            let machine = Machine::new(std::slice::from_ref(&table));
             for seed in &seeds {
                 let connection = connection(&policy, seed);
+                let packet = imagined::packet(&connection, &own);
                 for (spent, limits) in [(false, Limits::Unspent), (true, Limits::Spent)] {
-                    machine.spent = spent;
-                    let fate = machine.run(&connection, &own);
+                    let fate = imagined::fate(&table, &machine, &packet, spent);
                     let meant = judge(&policy, &host, &connection, limits);
                     prop_assert_eq!(
                         fate.end,
