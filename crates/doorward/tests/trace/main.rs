@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod packets;
+mod random;
 mod sets;
 mod unknown;
 mod values;

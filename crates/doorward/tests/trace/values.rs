@@ -1,4 +1,4 @@
-//! Comparing and computing.
+//! Comparisons and computations on registers; loads and sets have their own files.
 
 use super::*;
 use doorward::ruleset::{Bitop, CtKey};
