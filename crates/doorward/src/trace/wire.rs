@@ -1,0 +1,126 @@
+//! The bytes of a packet in one piece, and where its headers begin; follows no rule.
+
+use super::Packet;
+use crate::ruleset::PayloadBase;
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const GRE: u8 = 47;
+const IPIP: u8 = 4;
+
+/// The bytes of a packet, as rules may change them.
+pub(super) struct Wire {
+    bytes: Vec<u8>,
+    network: usize,
+    transport: usize,
+    l4proto: u8,
+    later_fragment: bool,
+    /// A value that nobody can know was written somewhere.
+    pub(super) unknown: bool,
+}
+
+impl Wire {
+    pub(super) fn of(packet: &Packet) -> Wire {
+        let mut bytes = Vec::with_capacity(128);
+        bytes.extend_from_slice(&packet.link);
+        bytes.extend_from_slice(&packet.network);
+        for (_, header) in &packet.extensions {
+            bytes.extend_from_slice(header);
+        }
+        let transport = bytes.len();
+        bytes.extend_from_slice(&packet.transport);
+        Wire {
+            bytes,
+            network: packet.link.len(),
+            transport,
+            l4proto: packet.l4proto,
+            later_fragment: packet.later_fragment,
+            unknown: false,
+        }
+    }
+
+    /// Length as the network layer sees it.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.network
+    }
+
+    /// Bytes of the packet: from a header on, across the ones behind it, as the kernel copies them.
+    pub(super) fn load(&self, base: PayloadBase, offset: u32, len: u32) -> Option<&[u8]> {
+        self.from(self.base(base)?, offset, len)
+    }
+
+    /// Bytes behind the start of the network header.
+    pub(super) fn network(&self, offset: u32, len: u32) -> Option<&[u8]> {
+        self.from(self.network, offset, len)
+    }
+
+    /// The TCP header with its options; none if there is no whole one.
+    pub(super) fn tcp(&self) -> Option<&[u8]> {
+        if self.l4proto != TCP || self.later_fragment {
+            return None;
+        }
+        let header = self.bytes.get(self.transport..)?;
+        let len = tcp_len(header)?;
+        if len < 20 { None } else { header.get(..len) }
+    }
+
+    /// Writes into the packet; says whether the bytes are there.
+    pub(super) fn store(&mut self, base: PayloadBase, offset: u32, data: &[u8]) -> bool {
+        let place = self.base(base).and_then(|base| {
+            let start = base.checked_add(usize::try_from(offset).ok()?)?;
+            self.bytes.get_mut(start..start.checked_add(data.len())?)
+        });
+        match place {
+            Some(place) => {
+                place.copy_from_slice(data);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn from(&self, base: usize, offset: u32, len: u32) -> Option<&[u8]> {
+        let start = base.checked_add(usize::try_from(offset).ok()?)?;
+        self.bytes.get(start..start.checked_add(usize::try_from(len).ok()?)?)
+    }
+
+    fn base(&self, base: PayloadBase) -> Option<usize> {
+        match base {
+            // A packet of this host has no link header yet.
+            PayloadBase::Link => (self.network > 0).then_some(0),
+            PayloadBase::Network => Some(self.network),
+            PayloadBase::Transport => (!self.later_fragment).then_some(self.transport),
+            PayloadBase::Inner if self.later_fragment => None,
+            PayloadBase::Inner => Some(self.transport + self.inner()?),
+            PayloadBase::Other(_) => None,
+        }
+    }
+
+    /// Where the payload begins, counted from the transport header.
+    fn inner(&self) -> Option<usize> {
+        let header = self.bytes.get(self.transport..)?;
+        match self.l4proto {
+            UDP => Some(8),
+            TCP => tcp_len(header),
+            GRE => gre_len(header),
+            IPIP => Some(0),
+            _ => None,
+        }
+    }
+}
+
+/// What the header says of its own length, however short.
+fn tcp_len(header: &[u8]) -> Option<usize> {
+    let header = header.get(..20)?;
+    Some(usize::from(header[12] >> 4) * 4)
+}
+
+/// Version 0 without routing only, as in `nft_payload.c`.
+fn gre_len(header: &[u8]) -> Option<usize> {
+    let [first, second, ..] = *header.get(..4)? else { return None };
+    if second & 7 != 0 || first & 0x40 != 0 {
+        return None;
+    }
+    let word = |bit: u8| if first & bit != 0 { 4 } else { 0 };
+    Some(4 + word(0x80) + word(0x20) + word(0x10))
+}
