@@ -10,3 +10,4 @@ pub mod resolve;
 pub mod ruleset;
 pub mod syntax;
 pub mod trace;
+pub mod xt;
