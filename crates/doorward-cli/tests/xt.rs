@@ -5,6 +5,8 @@
 //! --test xt` writes what stands behind the arrows anew; read the difference before you commit it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "xt/corpus.rs"]
+mod corpus;
 #[path = "../../doorward-kernel/tests/common/mod.rs"]
 mod oracle;
 
