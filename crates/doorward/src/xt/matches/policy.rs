@@ -34,7 +34,8 @@ pub struct PolicyElement {
     pub proto: Option<Is<u8>>,
     /// A tunnel, instead of transport mode.
     pub tunnel: Option<bool>,
-    /// The SPI.
+    /// The SPI. What iptables writes here is the number in the byte order of the host, and what the kernel compares
+    /// is that of the packet: `--spi 7` asks for 0x07000000 on most hosts, and so it is read.
     pub spi: Option<Is<u32>>,
     /// The number of the request.
     pub request: Option<Is<u32>>,

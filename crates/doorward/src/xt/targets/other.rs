@@ -107,7 +107,7 @@ pub struct CtTo {
     pub zone_of: Option<CtDir>,
     /// The helper of the connection; empty for none.
     pub helper: String,
-    /// The timeouts of the connection by name; empty for the common ones.
+    /// The timeouts of the connection by name, of which kernels show four bytes; empty for the common ones.
     pub timeout: String,
     /// Which events of the connection are told, and which of those that it expects; 0 for all.
     pub events: (u32, u32),
