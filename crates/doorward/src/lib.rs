@@ -12,3 +12,4 @@ pub mod ruleset;
 pub mod space;
 pub mod syntax;
 pub mod trace;
+pub mod xt;
