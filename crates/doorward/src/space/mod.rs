@@ -6,6 +6,7 @@
 
 mod boxes;
 mod classes;
+mod contains;
 mod diagram;
 mod field;
 mod taste;

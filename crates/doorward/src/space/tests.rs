@@ -112,6 +112,8 @@ proptest! {
         for (packet, single) in &singles {
             let node = space.node(single);
             prop_assert_eq!(!space.and(set, node).is_empty(), said.holds(packet), "{:?}", packet);
+            let value = |field: &Field| packet[FIELDS.iter().position(|one| one == field).unwrap()];
+            prop_assert_eq!(space.contains(set, &value), said.holds(packet), "{:?}", packet);
         }
         if let Some(point) = space.point(set) {
             let packet: Vec<u128> = FIELDS.iter().map(|field| point.get(field).unwrap()).collect();
