@@ -50,6 +50,7 @@ impl Symbols<'_> {
     pub(super) fn meant(&mut self, meant: &Meant) -> Pred {
         match meant {
             Meant::Banned => self.terms.flag(&Field::Banned),
+            Meant::Carried => self.terms.flag(&Field::Carried),
             Meant::Spent(bucket) => self.terms.flag(&Field::Room(bucket.clone())).negated(),
         }
     }

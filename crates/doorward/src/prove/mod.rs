@@ -1,5 +1,6 @@
 //! Proofs over rulesets: what a program in the kernel does with every packet there can be.
 
+mod check;
 mod equal;
 mod lens;
 mod load;
@@ -10,7 +11,8 @@ mod program;
 mod run;
 mod symbol;
 
-pub use equal::{Difference, Equality, equal};
+pub use check::{Answer, Claim, Outcome, Proof, check, compiled};
+pub use equal::Difference;
 pub use lens::{Lens, Meant};
 pub use load::Slice;
 pub use point::value_of;

@@ -170,7 +170,7 @@ impl Space {
     }
 
     /// The set of all packets whose field is in the class of a value.
-    fn single(&mut self, at: usize, value: u128) -> Node {
+    pub(super) fn single(&mut self, at: usize, value: u128) -> Node {
         let Some(classes) = &self.coded[at].classes else {
             let width = self.coded[at].bits;
             return self.of_bits(at, most(width), value);
