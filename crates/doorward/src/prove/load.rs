@@ -88,8 +88,9 @@ impl Symbols<'_> {
                 if !there {
                     return Loaded { if_so: Pred::Const(false), bytes: known(&[0; 16]) };
                 }
-                // An interface without a kind breaks the rule, as one of another kind does.
-                self.field(Field::Meta(key))
+                // Of an interface without a kind nothing is loaded.
+                let if_so = self.terms.equals(&Field::Meta(key), 0).negated();
+                return Loaded { if_so, bytes: self.field(Field::Meta(key)) };
             }
             MetaKey::Skuid | MetaKey::Skgid => {
                 let field = if key == MetaKey::Skuid { Field::User } else { Field::Group };
@@ -248,11 +249,9 @@ impl Symbols<'_> {
                 return self.tuple_address(slice, key, dir, tracked, choices);
             }
             CtKey::ProtoSrc | CtKey::ProtoDst => return self.tuple_port(slice, key, dir, tracked, choices),
-            CtKey::Mark
-            | CtKey::Secmark
-            | CtKey::Expiration
-            | CtKey::Eventmask
-            | CtKey::Id => host_order(self.field(Field::Ct(key, dir))),
+            CtKey::Mark | CtKey::Secmark | CtKey::Expiration | CtKey::Eventmask | CtKey::Id => {
+                host_order(self.field(Field::Ct(key, dir)))
+            }
             CtKey::Zone => host_order(self.field(Field::Ct(key, dir))),
             _ => self.field(Field::Ct(key, dir)),
         };

@@ -67,7 +67,13 @@ pub(super) struct Shared<'a> {
 const MOST_CHOICES: usize = 6;
 
 /// Lowers a rule.
-pub(super) fn rule(shared: &mut Shared<'_>, stand: Stand, table: (usize, &Table), rule: &Rule) -> Vec<Way> {
+pub(super) fn rule(
+    shared: &mut Shared<'_>,
+    stand: Stand,
+    table: (usize, &Table),
+    chain: &str,
+    rule: &Rule,
+) -> Vec<Way> {
     let mut ways = Vec::new();
     let mut open: Vec<Vec<bool>> = vec![Vec::new()];
     while let Some(path) = open.pop() {
@@ -79,6 +85,7 @@ pub(super) fn rule(shared: &mut Shared<'_>, stand: Stand, table: (usize, &Table)
                 maps: Vec::new(),
                 asked: shared.asked,
                 trail: Vec::new(),
+                place: (chain, &[]),
             },
             known: shared.known,
             lens: shared.lens,
@@ -87,6 +94,7 @@ pub(super) fn rule(shared: &mut Shared<'_>, stand: Stand, table: (usize, &Table)
             table,
             registers: Registers::new(),
             ops: Vec::new(),
+            rate: None,
         };
         lowering.all(rule, &mut chosen);
         let (ops, trail) = (lowering.ops, lowering.symbols.trail);
@@ -154,11 +162,14 @@ struct Lowering<'a, 's> {
     table: (usize, &'a Table),
     registers: Registers,
     ops: Vec<Op>,
+    /// The rate of log lines.
+    rate: Option<String>,
 }
 
-impl Lowering<'_, '_> {
-    fn all(&mut self, rule: &Rule, choices: &mut dyn Choices) {
-        for expr in &rule.exprs {
+impl<'s> Lowering<'_, 's> {
+    fn all(&mut self, rule: &'s Rule, choices: &mut dyn Choices) {
+        for (at, expr) in rule.exprs.iter().enumerate() {
+            self.symbols.place.1 = &rule.exprs[at + 1..];
             self.expr(expr, choices);
             if matches!(
                 self.ops.last(),
@@ -251,6 +262,13 @@ impl Lowering<'_, '_> {
             Expr::Counter { .. } | Expr::Last { .. } => {}
             Expr::Limit(limit) => {
                 let words = format!("limit {}/{} burst {}", limit.rate, limit.seconds, limit.burst);
+                // Where nothing but log lines depends on it, it belongs to them and decides nothing.
+                let idle =
+                    |expr: &Expr| matches!(expr, Expr::Log(_) | Expr::Counter { .. } | Expr::Last { .. });
+                if self.symbols.place.1.iter().all(idle) {
+                    self.rate = Some(format!("{} {words}", if limit.over { "over" } else { "under" }));
+                    return;
+                }
                 let under = self.symbols.unknown(&format!("under {words}"));
                 self.test(if limit.over { under.negated() } else { under });
             }
@@ -263,7 +281,8 @@ impl Lowering<'_, '_> {
             Expr::Dynset(dynset) => self.dynset(dynset),
             Expr::Log(log) => {
                 if self.effects {
-                    self.ops.push(Op::Effect(format!("logs {log:?}").into()));
+                    let rate = self.rate.as_deref().unwrap_or("always");
+                    self.ops.push(Op::Effect(format!("logs {log:?}, {rate}").into()));
                 }
             }
             Expr::PayloadSet { base, offset, len, .. } => {
@@ -437,16 +456,24 @@ impl Lowering<'_, '_> {
                 .map(|(when, value)| {
                     let mut value = value;
                     value.resize(4, 0);
-                    (Pred::all([condition.clone(), when]), becomes(&field, most_significant_first(known(&value))))
+                    (
+                        Pred::all([condition.clone(), when]),
+                        becomes(&field, most_significant_first(known(&value))),
+                    )
                 })
                 .collect();
             let none = Pred::any(cases.iter().map(|(when, _)| when.clone()).collect::<Vec<_>>()).negated();
             cases.push((none, Vec::new()));
+            self.effect(&format!("changes {field:?} by a map: {cases:?}"));
             self.ops.push(Op::Assign { field, cases });
             return;
         }
         bytes = most_significant_first(bytes);
         let bits = becomes(&field, bytes);
+        // A change of a mark that nobody knew at the beginning leaves no trace in what is known of it afterwards.
+        let changed: Vec<(usize, &Becomes)> =
+            bits.iter().enumerate().filter(|(_, bit)| **bit != Becomes::Same).collect();
+        self.effect(&format!("changes {field:?}: {changed:?}"));
         let mut cases = vec![(condition.clone(), bits)];
         if *condition != Pred::Const(true) {
             cases.push((condition.clone().negated(), Vec::new()));
@@ -496,13 +523,11 @@ fn masked(byte: &Byte, mask: u8, flip: u8) -> Byte {
 
 /// A shift over the words of a register, each in the order of the host, the first the most significant.
 fn shifted(value: &[u8], bits: u32, left: bool) -> Vec<Byte> {
-    let mut number = value
-        .chunks(4)
-        .fold(0u128, |sum, word| {
-            let mut bytes = [0; 4];
-            bytes[..word.len()].copy_from_slice(word);
-            sum << 32 | u128::from(u32::from_ne_bytes(bytes))
-        });
+    let mut number = value.chunks(4).fold(0u128, |sum, word| {
+        let mut bytes = [0; 4];
+        bytes[..word.len()].copy_from_slice(word);
+        sum << 32 | u128::from(u32::from_ne_bytes(bytes))
+    });
     number = if left { number.checked_shl(bits) } else { number.checked_shr(bits) }.unwrap_or(0);
     let words = value.len().div_ceil(4);
     let mut bytes: Vec<u8> = (0..words)
@@ -534,7 +559,11 @@ fn becomes(mark: &Field, bytes: Vec<Byte>) -> Vec<Becomes> {
                     Becomes::Bit(Bit::Set(xor >> bit & 1 == 1))
                 }
                 Byte::Of { field, shift, xor, .. } if **field == *mark && u32::from(*shift) == place * 8 => {
-                    if xor >> bit & 1 == 1 { Becomes::Bit(Bit::Flipped) } else { Becomes::Same }
+                    if xor >> bit & 1 == 1 {
+                        Becomes::Bit(Bit::Flipped)
+                    } else {
+                        Becomes::Same
+                    }
                 }
                 Byte::Of { field, shift, xor, .. }
                     if xor >> bit & 1 == 0 && matches!(**field, Field::MARK | Field::CT_MARK) =>

@@ -46,10 +46,10 @@ pub fn value_of(packet: &Packet, field: &Field) -> u128 {
         Field::Meta(key) => meta(packet, *key),
         Field::HasMeta(MetaKey::Skuid | MetaKey::Skgid) => packet.owner.is_some().into(),
         Field::Ct(key, dir) => entry(packet).map_or(0, |entry| ct(entry, *key, *dir)),
-        Field::HasCt(CtKey::Helper, _) => {
-            entry(packet).is_some_and(|entry| entry.helper.is_some()).into()
+        Field::HasCt(CtKey::Helper, _) => entry(packet).is_some_and(|entry| entry.helper.is_some()).into(),
+        Field::Unknown(words) => {
+            u128::from(words == "there are extension headers" && !packet.extensions.is_empty())
         }
-        Field::Unknown(words) => u128::from(words == "there are extension headers" && !packet.extensions.is_empty()),
         Field::HasHeader(..)
         | Field::Header(..)
         | Field::HasMeta(_)

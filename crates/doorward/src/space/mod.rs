@@ -101,7 +101,8 @@ impl Space {
         for at in order {
             let field = terms.fields[at].clone();
             let width = field.width(family);
-            let (bits, classes) = match field.coding() {
+            let number = u32::try_from(at).unwrap_or(u32::MAX);
+            let (bits, classes) = match terms.coding(number) {
                 Coding::Bits => (width, None),
                 Coding::Classes => {
                     let taste = Preferred::of(&field, family);
@@ -253,6 +254,14 @@ impl Space {
     /// All fields that were asked for, in the order of their variables.
     pub fn fields(&self) -> impl Iterator<Item = &Field> {
         self.coded.iter().map(|coded| &coded.field)
+    }
+
+    /// One value of each class of a field; none for a field that nobody asked for or that has no classes.
+    #[must_use]
+    pub fn samples(&self, field: &Field) -> Vec<u128> {
+        let coded = self.coded.iter().find(|coded| coded.field == *field);
+        let classes = coded.and_then(|coded| coded.classes.as_ref());
+        classes.map_or(Vec::new(), |classes| classes.sample.iter().flatten().copied().collect())
     }
 
     /// The packets of a set in which a field has a value, which it needs to have nowhere else.
