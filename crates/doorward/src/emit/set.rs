@@ -37,6 +37,33 @@ pub(super) fn write(table: &Table, set: &Set, style: &super::Style, notes: &mut 
     text + "\t}\n"
 }
 
+/// The key of one element; of an interval, with its end.
+pub(super) fn element(table: &Table, set: &Set, number: usize, style: &super::Style) -> String {
+    let bare = |element: &Element| Element {
+        key: element.key.clone(),
+        key_end: element.key_end.clone(),
+        flags: element.flags,
+        ..Element::default()
+    };
+    let chosen = match &set.elements {
+        Elements::Plain(bytes) => {
+            let step = set.key_len.max(1) as usize;
+            Elements::Plain(bytes.chunks_exact(step).nth(number).unwrap_or_default().to_vec())
+        }
+        Elements::Full(list) => {
+            let start = list.get(number);
+            let end = start.and_then(|start| {
+                let ends = list.iter().filter(|one| one.flags & INTERVAL_END != 0 && one.key > start.key);
+                ends.min_by(|one, other| one.key.cmp(&other.key))
+            });
+            let end = end.filter(|_| set.flags & set_flags::INTERVAL != 0);
+            Elements::Full(start.into_iter().chain(end).map(bare).collect())
+        }
+    };
+    let one = Set { elements: chosen, data: None, object_kind: None, ..set.without_elements() };
+    elements(&one, 0, &Writer { table, style, numeric: false }, &mut Vec::new()).join(", ")
+}
+
 /// The elements of an anonymous set, as they stand in a rule.
 pub(super) fn inline(set: &Set, shift: u32, writer: &Writer) -> String {
     let elements = elements(set, shift, writer, &mut Vec::new());
