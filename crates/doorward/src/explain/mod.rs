@@ -10,6 +10,7 @@ mod doubt;
 mod packet;
 mod path;
 mod question;
+mod read;
 #[cfg(test)]
 mod tests;
 mod whole;
@@ -20,6 +21,7 @@ pub use depends::{Depends, depends};
 pub use doubt::{Answers, Doubt, Fate, fates, usual};
 pub use packet::{Surroundings, at, packet};
 pub use path::{Event, Match, Step, question_text, steps};
-pub use question::{About, Account, Asked, Question, read};
+pub use question::{About, Account, Asked, Question};
+pub use read::read;
 pub use whole::{Base, Ending, Passage, ending, marks, translates, whole};
 pub use wrong::Wrong;

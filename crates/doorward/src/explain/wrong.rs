@@ -1,6 +1,6 @@
 //! What is wrong with a question, and the way out; reads no words itself.
 
-use super::question::Question;
+use super::question::{About, Question};
 use crate::catalogue::{self, Door};
 use crate::net::{Proto, icmp_names};
 use crate::report::suggest;
@@ -199,6 +199,11 @@ pub(super) fn no_type(word: &str) -> Wrong {
 /// Something is not there at the end of a question.
 pub(super) fn missing(what: &str, so_far: &Question, more: &str) -> Wrong {
     Wrong::new(format!("{what} is missing")).ask(&format!("{so_far}{more}"))
+}
+
+/// A port where there is none.
+pub(super) fn no_ports(about: &About) -> Wrong {
+    Wrong::new(format!("`{about}` has no ports")).way_out("leave the port out")
 }
 
 /// A word behind all that a question has.
