@@ -89,7 +89,7 @@ pub fn rule_text_in(table: &Table, rule: &Rule, style: &Style) -> String {
     format!("# {}: {}", unknown_text(&written.unknown), written.text.replace('\n', " "))
 }
 
-/// The text of the key of one element, as it stands in the listing of its set.
+/// The text of the key of one element for people: as in the listing of its set, but raw addresses as addresses.
 #[must_use]
 pub fn element_text(table: &Table, set: &Set, number: usize, style: &Style) -> String {
     set::element(table, set, number, style)

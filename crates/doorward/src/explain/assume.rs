@@ -199,7 +199,7 @@ impl Assuming<'_> {
             return route.iface.clone();
         }
         let outer = || facts.interfaces.iter().filter(|one| !one.loopback && one.up);
-        let with_address = outer().find(|one| one.addresses.iter().any(|addr| Family::of(*addr) == family));
+        let with_address = outer().find(|one| one.addresses.iter().any(|addr| is_near(*addr, far)));
         let (name, why) = match (with_address, outer().next()) {
             (Some(one), _) => (one.name.as_str(), format!("the first interface with an address of {family}")),
             (None, Some(one)) => (one.name.as_str(), "the first interface that is up".to_owned()),
@@ -307,6 +307,11 @@ fn container(family: Family) -> IpAddr {
         Family::V4 => Ipv4Addr::new(172, 17, 0, 2).into(),
         Family::V6 => Ipv6Addr::new(0xfd00, 0x17, 0, 0, 0, 0, 0, 2).into(),
     }
+}
+
+/// Whether a packet can have both: of one family, and what stays on the link with what does.
+fn is_near(addr: IpAddr, far: IpAddr) -> bool {
+    Family::of(addr) == Family::of(far) && is_link_local(addr) == is_link_local(far)
 }
 
 fn is_link_local(addr: IpAddr) -> bool {

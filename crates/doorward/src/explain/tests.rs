@@ -193,13 +193,21 @@ fn wrong_questions_know_a_way_out() {
         ("ping 192.0.2.9:80", "`ping` has no ports", "leave the port out"),
         ("tcp 192.0.2.9 2001:db8::1 22", "are of two families", "of one family"),
         ("forward tcp 10.0.0.2 443", "what passes through has two addresses", "10.0.0.2 443 to 198.51.100.7"),
-        ("tcp 192.0.2.9 22 by user root", "known for `out` only", "doorward explain out tcp"),
+        (
+            "tcp 192.0.2.9 22 by user root",
+            "known for `out` only",
+            "doorward explain out tcp 192.0.2.9 22 by user root",
+        ),
         ("out tcp 192.0.2.9 22 by root", "`by root` says not whether", "by user root"),
         ("out tcp 192.0.2.9 22 by user", "nothing stands behind `by user`", "by user www-data"),
         ("tcp 192.0.2.9 22 on", "nothing stands behind `on`", "on eth0"),
         ("tcp 192.0.2.9 22 on eth*", "`eth*` is not the name of an interface", "such as eth0"),
         ("tcp 192.0.2.9 22 on eth0 on eth1", "`on` is said twice", "say it once"),
-        ("tcp 192.0.2.9 22 on eth0 to eth1", "what comes in has one interface", "doorward explain forward"),
+        (
+            "in tcp 192.0.2.9 22 on eth0 to eth1",
+            "what comes in has one interface",
+            "doorward explain forward tcp 192.0.2.9 22",
+        ),
         ("tcp 192.0.2.9 22 p.dw q.dw", "nothing is known of `p.dw`", "the order is"),
         ("tcp 192.0.2.9 22 80", "nothing is known of `80`", "the order is"),
     ] {
