@@ -77,9 +77,10 @@ impl Answer {
         }
         let judged = policy.map(|(file, resolved, host)| Judged::of(file, &resolved, &host, &assumed, facts));
         let disagreement = judged.as_ref().and_then(|judged| judged.against(&source, &unspent, &spent));
-        let others = match whole_kernel {
-            true => Some(Others::asked(&table, &assumed, &around, &style, &mut notes)?),
-            false => None,
+        let others = if whole_kernel {
+            Some(Others::asked(&table, &assumed, &around, &style, &mut notes)?)
+        } else {
+            None
         };
         Ok(Answer {
             source,
@@ -296,5 +297,63 @@ pub(super) fn word(end: End) -> &'static str {
         End::Rejected => "rejected",
         End::Queued => "left to another program",
         End::Stopped(_) => "not told",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doorward::compile::{Options, compile};
+    use doorward::meaning::{Connection, Host, Path};
+    use doorward::net::{PortRange, Proto};
+    use doorward::report::Origin;
+    use doorward::resolve::model::{Limit, Rule, Scope, Traffic, Way};
+
+    fn policy(verdict: Verdict, limit: Option<Limit>) -> Resolved {
+        let rule = Rule {
+            origin: Origin { file: "p.dw".into(), line: 1, sentence: "a sentence".into() },
+            verdict,
+            ways: vec![Way::In],
+            traffic: vec![Traffic::Ports(Proto::TCP, PortRange::one(22))],
+            scope: Scope::default(),
+            limit,
+            passive: None,
+            log: false,
+        };
+        Resolved { rules: vec![rule], ..Resolved::empty() }
+    }
+
+    /// What is said when this policy is held against the program of that one.
+    fn against(says: &Resolved, does: &Resolved) -> Option<String> {
+        let facts = Facts::default();
+        let packet = meaning::Packet::Ports { proto: Proto::TCP, from: 40_000, to: 22, opens: true };
+        let connection = Connection {
+            path: Path::In { iface: "eth0".to_owned(), addressed: None },
+            from: "198.51.100.7".parse().unwrap(),
+            to: "192.0.2.1".parse().unwrap(),
+            packet,
+        };
+        let assumed = Assumed { connection, lines: Vec::new(), iface: false, own: false, owner: false };
+        let (packet, style) = (explain::packet(&assumed.connection, &Surroundings::default()), style(&facts));
+        let table = compile(does, &Options::default());
+        let program = Program::of(&table, &packet, &style);
+        let judged = Judged::of("p.dw".to_owned(), says, &Host::default(), &assumed, &facts);
+        judged.against(&Source::Kernel(1), &program.run(false), &program.run(true))
+    }
+
+    /// A program that does not do what the policy says is found out, also where only spent limits show it.
+    #[test]
+    fn disagreement_is_found() {
+        let limit = Some(Limit { rate: 6, seconds: 60, burst: 6, per_source: true });
+        let (allow, block) = (policy(Verdict::Allow, None), policy(Verdict::Block, None));
+        let limited = policy(Verdict::Allow, limit);
+        for same in [&allow, &block, &limited] {
+            assert_eq!(against(same, same), None);
+        }
+        let words = against(&block, &allow).unwrap();
+        assert_eq!(words, "p.dw says blocked, the kernel says allowed");
+        let words = against(&limited, &allow).unwrap();
+        assert_eq!(words, "p.dw says blocked with limits spent, the kernel says allowed");
+        assert!(against(&allow, &limited).is_some());
     }
 }

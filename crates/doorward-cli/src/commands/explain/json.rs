@@ -81,7 +81,8 @@ fn others(others: &Others) -> Value {
             "priority": base.priority,
             "verdict": verdict(base.end),
             "by_policy": base.by_policy,
-            "path": path(&base.steps),
+            // Ours stands in `program`.
+            "path": if base.table == others.ours { Value::Null } else { path(&base.steps) },
         })
     };
     let depends =

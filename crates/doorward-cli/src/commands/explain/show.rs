@@ -16,6 +16,9 @@ pub(super) fn answer(answer: &Answer, path: bool, terminal: &mut Terminal) {
         shout(words, &answer.source, terminal);
     }
     let mut rows: Vec<[String; 2]> = vec![[format!("{} by:", word(answer.end)), by(answer)]];
+    if let Some(others) = &answer.others {
+        rows.extend(labelled("others:", &[conclusion(answer.end, others)]));
+    }
     rows.extend(labelled("assumed:", &answer.assumed.lines));
     rows.extend(labelled("depends on:", &depends(answer)));
     if !path {
@@ -31,7 +34,7 @@ pub(super) fn answer(answer: &Answer, path: bool, terminal: &mut Terminal) {
     }
     if let Some(others) = &answer.others {
         terminal.line("");
-        everybody(answer.end, others, path, terminal);
+        everybody(others, path, terminal);
     }
 }
 
@@ -86,6 +89,14 @@ fn said(comment: &Comment) -> String {
 }
 
 fn depends(answer: &Answer) -> Vec<String> {
+    let mut all = depends_of_ours(answer);
+    for (questions, end) in answer.others.iter().flat_map(|others| &others.depends) {
+        all.push(format!("{}: otherwise {}", questions.join(" and "), word(*end)));
+    }
+    all
+}
+
+fn depends_of_ours(answer: &Answer) -> Vec<String> {
     if let Some(judged) = &answer.judged {
         let line = |one: &doorward::explain::Depends| {
             let (words, by) = expectations::decided(&one.judgement);
@@ -206,8 +217,8 @@ fn event(event: &Event) -> &'static str {
     }
 }
 
-/// All base chains in their order, and what follows from the others for us.
-fn everybody(ours: End, others: &Others, path: bool, terminal: &mut Terminal) {
+/// All base chains in their order.
+fn everybody(others: &Others, path: bool, terminal: &mut Terminal) {
     terminal.line(Line::of(Tone::Strong, "all chains that it meets, in their order"));
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for base in &others.passage.bases {
@@ -216,7 +227,7 @@ fn everybody(ours: End, others: &Others, path: bool, terminal: &mut Terminal) {
             cell(Tone::Plain, format!("{} {}", hook(base), base.priority)),
             cell(Tone::Plain, chain_of(table, &base.chain)),
             cell(tone(base.end), word(base.end)),
-            cell(Tone::Faint, why(base)),
+            cell(Tone::Faint, if base.table == others.ours { String::new() } else { why(base) }),
         ]);
     }
     terminal.lines(table(2, &[3], &rows));
@@ -229,19 +240,9 @@ fn everybody(ours: End, others: &Others, path: bool, terminal: &mut Terminal) {
             }
         }
     }
-    let mut lines = vec![(tone(others.passage.end), conclusion(ours, others))];
-    for (questions, end) in &others.depends {
-        let words = format!("depends on {}: otherwise {}", questions.join(" and "), word(*end));
-        lines.push((Tone::Doubtful, words));
-    }
-    for (tone, text) in lines {
-        for (at, line) in wrap(&text, WIDTH - 4).into_iter().enumerate() {
-            let indent = if at == 0 { "  " } else { "    " };
-            terminal.line(Line::plain(indent).and(tone, line));
-        }
-    }
 }
 
+/// What follows from everybody's rules for ours.
 fn conclusion(ours: End, others: &Others) -> String {
     let last = others.passage.bases.last().filter(|_| others.passage.end != End::Accepted);
     let foreign = others.passage.bases.iter().filter(|base| base.table != others.ours).count();
@@ -260,6 +261,7 @@ fn conclusion(ours: End, others: &Others) -> String {
         }
         Some(_) => "doorward ends it, whatever others would say".to_owned(),
         None if foreign == 0 => "nobody else has a say".to_owned(),
+        None if foreign == 1 => "1 chain of others lets it pass as well".to_owned(),
         None => format!("{} of others let it pass as well", count(foreign, "chain")),
     }
 }
