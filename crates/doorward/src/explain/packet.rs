@@ -76,7 +76,8 @@ pub fn at(hook: Hook, connection: &Connection, around: &Surroundings) -> trace::
 impl Surroundings {
     fn device(&self, name: &str) -> Device {
         const LO: u32 = 1;
-        const OTHER: u32 = 7;
+        /// No interface that is there has it.
+        const OTHER: u32 = i32::MAX.cast_unsigned();
         let known = self.devices.iter().find(|device| device.name == name).cloned();
         known.unwrap_or_else(|| {
             let index = if name == "lo" { LO } else { OTHER };
