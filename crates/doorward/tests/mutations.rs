@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// What a machine saw: the end, and what rules did besides.
 type Seen = (End, Vec<String>);
@@ -123,7 +123,7 @@ fn no_mutant_passes_for_the_original() {
         let options = Options::default();
         let original = compile(&policy, &options);
         let Mutant { table, kind, words } = mutate(&original, &mut runner);
-        let drift = drift(&policy, &options, &table, &AddrSet::empty(), &HashMap::new()).unwrap();
+        let drift = drift(&policy, &options, &table, &AddrSet::empty(), &BTreeMap::new()).unwrap();
         let mut found = found.borrow_mut();
         let of_kind = found.2.entry(kind).or_default();
         if drift.besides.is_empty() {

@@ -13,7 +13,7 @@ use crate::net::{AddrSet, Family};
 use crate::resolve::model::Resolved;
 use crate::ruleset::{CtKey, Expr, Hook, Table, TableFamily};
 use crate::space::{Bit, Field, Node, Point, Pred, Space, Terms, state};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What became of a policy's table in the kernel.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -71,7 +71,7 @@ pub fn drift(
     options: &Options,
     held: &Table,
     own: &AddrSet,
-    interfaces: &HashMap<u32, String>,
+    interfaces: &BTreeMap<u32, String>,
 ) -> Result<Drift, NotJudged> {
     let expected = compile(policy, options);
     let facts = Facts { lens: Lens::of(policy), effects: true, interfaces: interfaces.clone() };

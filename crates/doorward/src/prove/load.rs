@@ -282,9 +282,8 @@ impl Symbols<'_> {
             let opening = choices.choose(first);
             match (opening, dir, source) {
                 (true, Some(CtDir::Original), true) => Field::Source,
-                (true, Some(CtDir::Original), false) => Field::Destination,
-                // What is expected back: from where the packet goes now.
-                (true, Some(CtDir::Reply), true) => Field::Destination,
+                // A reply is expected back from where the packet goes now.
+                (true, Some(CtDir::Original), false) | (true, Some(CtDir::Reply), true) => Field::Destination,
                 _ => Field::Ct(key, dir),
             }
         };
@@ -310,8 +309,7 @@ impl Symbols<'_> {
         let plain = choices.choose(Pred::all([first, has_ports]));
         let field = match (plain, dir, key) {
             (true, Some(CtDir::Original), CtKey::ProtoSrc) => Field::SourcePort,
-            (true, Some(CtDir::Original), _) => Field::Port,
-            (true, Some(CtDir::Reply), CtKey::ProtoSrc) => Field::Port,
+            (true, Some(CtDir::Original), _) | (true, Some(CtDir::Reply), CtKey::ProtoSrc) => Field::Port,
             _ => Field::Ct(key, dir),
         };
         Loaded { if_so: tracked, bytes: self.field(field) }

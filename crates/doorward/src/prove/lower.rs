@@ -12,7 +12,8 @@ use crate::ruleset::{
     Verdict,
 };
 use crate::space::{Bit, Field, Pred, Terms};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One step of a lowered rule.
@@ -55,7 +56,7 @@ pub(super) struct Way {
 /// What all rules of a question share.
 pub(super) struct Shared<'a> {
     pub(super) terms: &'a mut Terms,
-    pub(super) interfaces: &'a HashMap<u32, String>,
+    pub(super) interfaces: &'a BTreeMap<u32, String>,
     pub(super) asked: &'a mut HashMap<String, u32>,
     pub(super) known: &'a mut Known,
     pub(super) lens: &'a Lens,
@@ -77,7 +78,7 @@ pub(super) fn rule(
     let mut ways = Vec::new();
     let mut open: Vec<Vec<bool>> = vec![Vec::new()];
     while let Some(path) = open.pop() {
-        let mut chosen = Path { path, at: 0, conditions: Vec::new(), fork: None };
+        let mut chosen = Path { sides: path, at: 0, conditions: Vec::new(), fork: None };
         let mut lowering = Lowering {
             symbols: Symbols {
                 terms: shared.terms,
@@ -109,7 +110,7 @@ pub(super) fn rule(
         if let Some(fork) = chosen.fork {
             // Both ways from the start: the one that was begun is only half told.
             for side in [true, false] {
-                let mut path = chosen.path.clone();
+                let mut path = chosen.sides.clone();
                 path.truncate(fork);
                 path.push(side);
                 open.push(path);
@@ -123,7 +124,7 @@ pub(super) fn rule(
 
 /// The choices that were made in a way.
 struct Path {
-    path: Vec<bool>,
+    sides: Vec<bool>,
     at: usize,
     conditions: Vec<Pred>,
     /// Where a new choice came up.
@@ -136,12 +137,12 @@ impl Choices for Path {
             return value;
         }
         if let Some(at) = self.conditions.iter().position(|known| *known == condition) {
-            return self.path.get(at).copied().unwrap_or(false);
+            return self.sides.get(at).copied().unwrap_or(false);
         }
         if let Some(at) = self.conditions.iter().position(|known| *known == condition.clone().negated()) {
-            return !self.path.get(at).copied().unwrap_or(false);
+            return !self.sides.get(at).copied().unwrap_or(false);
         }
-        let Some(side) = self.path.get(self.at).copied() else {
+        let Some(side) = self.sides.get(self.at).copied() else {
             if self.at < MOST_CHOICES {
                 self.fork.get_or_insert(self.at);
             }
@@ -189,7 +190,7 @@ impl<'s> Lowering<'_, 's> {
 
     fn put(&mut self, reg: Reg, loaded: super::load::Loaded) {
         self.test(loaded.if_so);
-        self.registers.put(reg, loaded.bytes);
+        self.registers.put(reg, &loaded.bytes);
     }
 
     fn expr(&mut self, expr: &Expr, choices: &mut dyn Choices) {
@@ -214,7 +215,7 @@ impl<'s> Lowering<'_, 's> {
                 let loaded = self.symbols.fib(*fib);
                 self.put(fib.dreg, loaded);
             }
-            Expr::Immediate { dreg, data } => self.registers.put(*dreg, known(data)),
+            Expr::Immediate { dreg, data } => self.registers.put(*dreg, &known(data)),
             Expr::Bitwise { sreg, dreg, len, op } => self.bitwise(*sreg, *dreg, *len as usize, op),
             Expr::Byteorder { sreg, dreg, len, size, .. } => {
                 let mut bytes = self.registers.get(*sreg, *len as usize);
@@ -223,17 +224,17 @@ impl<'s> Lowering<'_, 's> {
                         number.reverse();
                     }
                 }
-                self.registers.put(*dreg, bytes);
+                self.registers.put(*dreg, &bytes);
             }
             Expr::Cmp { op, sreg, data } => {
                 let bytes = self.registers.get(*sreg, data.len());
-                let words = format!("{} {op:?} {data:02x?}", describe(&bytes));
+                let words = || format!("{} {op:?} {data:02x?}", describe(&bytes));
                 let pred = self.symbols.compare(&bytes, *op, data, &words);
                 self.test(pred);
             }
             Expr::Range { op, sreg, from, to } => {
                 let bytes = self.registers.get(*sreg, from.len());
-                let words = format!("{} in {from:02x?}-{to:02x?}", describe(&bytes));
+                let words = || format!("{} in {from:02x?}-{to:02x?}", describe(&bytes));
                 let above = self.symbols.compare(&bytes, CmpOp::Gte, from, &words);
                 let below = self.symbols.compare(&bytes, CmpOp::Lte, to, &words);
                 let within = Pred::all([above, below]);
@@ -275,8 +276,8 @@ impl<'s> Lowering<'_, 's> {
             Expr::Quota { bytes, flags, .. } => self.unknown(&format!("quota {bytes} flags {flags}")),
             Expr::Connlimit { count, flags } => self.unknown(&format!("connlimit {count} flags {flags}")),
             Expr::Rt { key, dreg } => {
-                let words: Arc<str> = format!("rt key {key}").into();
-                self.registers.put(*dreg, (0..16).map(|at| Byte::Opaque(words.clone(), at)).collect());
+                let words = format!("rt key {key}");
+                self.registers.put(*dreg, &opaque(&words, 16));
             }
             Expr::Dynset(dynset) => self.dynset(dynset),
             Expr::Log(log) => {
@@ -343,7 +344,7 @@ impl<'s> Lowering<'_, 's> {
                 };
             }
         }
-        self.registers.put(dreg, bytes);
+        self.registers.put(dreg, &bytes);
     }
 
     fn lookup(&mut self, name: &str, sreg: Reg, dreg: Option<LookupTarget>, invert: bool) {
@@ -388,7 +389,7 @@ impl<'s> Lowering<'_, 's> {
                 let number = u32::try_from(self.symbols.maps.len()).unwrap_or(u32::MAX);
                 self.symbols.maps.push(values);
                 let bytes = (0..u8::try_from(len).unwrap_or(16)).map(|at| Byte::Mapped(number, at));
-                self.registers.put(dreg, bytes.collect());
+                self.registers.put(dreg, &bytes.collect::<Vec<_>>());
             }
             None => {
                 let any = Pred::any(hits.iter().map(|(pred, _)| pred.clone()).collect::<Vec<_>>());
@@ -458,7 +459,7 @@ impl<'s> Lowering<'_, 's> {
                     value.resize(4, 0);
                     (
                         Pred::all([condition.clone(), when]),
-                        becomes(&field, most_significant_first(known(&value))),
+                        becomes(&field, &most_significant_first(known(&value))),
                     )
                 })
                 .collect();
@@ -469,7 +470,7 @@ impl<'s> Lowering<'_, 's> {
             return;
         }
         bytes = most_significant_first(bytes);
-        let bits = becomes(&field, bytes);
+        let bits = becomes(&field, &bytes);
         // A change of a mark that nobody knew at the beginning leaves no trace in what is known of it afterwards.
         let changed: Vec<(usize, &Becomes)> =
             bits.iter().enumerate().filter(|(_, bit)| **bit != Becomes::Same).collect();
@@ -549,7 +550,7 @@ fn most_significant_first(mut bytes: Vec<Byte>) -> Vec<Byte> {
 }
 
 /// What each bit becomes, from the lowest on, when these bytes are written to a mark.
-fn becomes(mark: &Field, bytes: Vec<Byte>) -> Vec<Becomes> {
+fn becomes(mark: &Field, bytes: &[Byte]) -> Vec<Becomes> {
     let mut bits = Vec::with_capacity(32);
     for (byte, place) in bytes.iter().rev().zip(0u32..) {
         for bit in 0..8u32 {

@@ -176,8 +176,9 @@ impl Maker<'_> {
         const DNAT: u32 = 0x20;
         let status = self.word(&Field::STATUS) & !DNAT | if self.slice.translated { DNAT } else { 0 };
         let direction = self.byte(&Field::Direction, 0);
-        let helped = self.get(&Field::HasCt(CtKey::Helper, None), 0) == 1;
-        let helper = helped.then(|| self.point.get(&Field::HELPER).and_then(value_name).unwrap_or_default());
+        let announced = self.get(&Field::HasCt(CtKey::Helper, None), 0) == 1;
+        let helper =
+            announced.then(|| self.point.get(&Field::HELPER).and_then(value_name).unwrap_or_default());
         Conntrack::Entry(Entry {
             state: u32::try_from(self.get(&Field::State, state::NEW)).unwrap_or(8),
             status,

@@ -7,7 +7,8 @@ use super::lower::{self, Becomes, Op, Shared, Way};
 use crate::net::Family;
 use crate::ruleset::{Chain, ChainKind, Expr, Policy, Table, TableFamily, Verdict};
 use crate::space::{Field, Pred, Terms};
-use std::collections::{BTreeMap, HashMap};
+use rustc_hash::FxHashMap as HashMap;
+use std::collections::BTreeMap;
 
 /// The table is switched off (`NFT_TABLE_F_DORMANT`).
 const DORMANT: u32 = 1;
@@ -18,7 +19,7 @@ const DEEPEST: usize = 40;
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Names of interfaces by index. `lo` is 1 in every namespace.
-    pub interfaces: HashMap<u32, String>,
+    pub interfaces: BTreeMap<u32, String>,
     /// What sets mean.
     pub lens: Lens,
     /// Whether what a rule does besides deciding is looked at as well.
@@ -97,12 +98,12 @@ impl Program {
     /// Lowers all tables for packets of one family at some hooks.
     #[must_use]
     pub fn of(tables: &[Table], slices: &[Slice], facts: &Facts, terms: &mut Terms) -> Program {
-        let mut known = Known::new();
+        let mut known = Known::default();
         let mut interfaces = facts.interfaces.clone();
         interfaces.insert(1, "lo".to_owned());
         let mut program = Program { slices: BTreeMap::new(), endless: false };
         for slice in slices {
-            let mut asked = HashMap::new();
+            let mut asked = HashMap::default();
             let mut lowerer = Lowerer {
                 tables,
                 slice: *slice,
@@ -115,7 +116,7 @@ impl Program {
                     effects: facts.effects,
                 },
                 chains: Vec::new(),
-                places: HashMap::new(),
+                places: HashMap::default(),
                 open: Vec::new(),
                 endless: false,
             };

@@ -2,7 +2,8 @@
 
 use crate::ruleset::{CmpOp, Expr, Reg};
 use crate::space::{Field, Pred, Terms, name_value};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is known of one byte of a register.
@@ -32,7 +33,7 @@ impl Registers {
     }
 
     /// Stores; the rest of the last word becomes zero, as in the kernel.
-    pub(super) fn put(&mut self, reg: Reg, bytes: Vec<Byte>) {
+    pub(super) fn put(&mut self, reg: Reg, bytes: &[Byte]) {
         let from = usize::from(reg.0) * 4;
         let padded = bytes.len().div_ceil(4) * 4;
         for at in 0..padded {
@@ -84,7 +85,7 @@ pub(super) fn known(bytes: &[u8]) -> Vec<Byte> {
 pub(super) struct Symbols<'a> {
     pub(super) terms: &'a mut Terms,
     /// Names of interfaces by index.
-    pub(super) interfaces: &'a HashMap<u32, String>,
+    pub(super) interfaces: &'a BTreeMap<u32, String>,
     /// For each reading of a map what it can give, and when.
     pub(super) maps: Vec<Vec<(Pred, Vec<u8>)>>,
     /// How often each unknown was asked.
@@ -104,10 +105,10 @@ pub(super) struct Wanted {
 
 impl Symbols<'_> {
     /// Whether a register compares so to a constant.
-    pub(super) fn compare(&mut self, bytes: &[Byte], op: CmpOp, data: &[u8], words: &str) -> Pred {
+    pub(super) fn compare(&mut self, bytes: &[Byte], op: CmpOp, data: &[u8], words: &dyn Fn() -> String) -> Pred {
         let unknown = bytes.iter().any(|byte| matches!(byte, Byte::Opaque(..)));
         if unknown {
-            return self.unknown(words);
+            return self.unknown(&words());
         }
         if let Some(pred) = self.compare_mapped(bytes, op, data) {
             return pred;
@@ -120,7 +121,7 @@ impl Symbols<'_> {
             CmpOp::Gt => self.less(bytes, data, true).map(Pred::negated),
             CmpOp::Gte => self.less(bytes, data, false).map(Pred::negated),
         };
-        pred.unwrap_or_else(|| self.unknown(words))
+        pred.unwrap_or_else(|| self.unknown(&words()))
     }
 
     /// Whether a value that came from a map compares so: for each value that the map has.
@@ -167,27 +168,27 @@ impl Symbols<'_> {
         let Some(wanted) = wanted(bytes, data)? else { return Some(Pred::Const(false)) };
         let mut all = Vec::with_capacity(wanted.len());
         for (field, bits) in wanted {
-            all.push(self.bits(&field, bits)?);
+            all.push(self.bits(&field, bits));
         }
         Some(Pred::all(all))
     }
 
     /// Whether bits of a field have a value. An index of an interface stands for its name.
-    pub(super) fn bits(&mut self, field: &Field, bits: Wanted) -> Option<Pred> {
+    pub(super) fn bits(&mut self, field: &Field, bits: Wanted) -> Pred {
         use crate::ruleset::MetaKey;
         let name = match field {
             Field::Meta(MetaKey::Iif) => Field::Iif,
             Field::Meta(MetaKey::Oif) => Field::Oif,
-            _ => return Some(self.terms.masked(field, bits.mask, bits.value)),
+            _ => return self.terms.masked(field, bits.mask, bits.value),
         };
         if bits.mask != u128::from(u32::MAX) {
-            return Some(self.terms.masked(field, bits.mask, bits.value));
+            return self.terms.masked(field, bits.mask, bits.value);
         }
         let known = u32::try_from(bits.value).ok().and_then(|index| self.interfaces.get(&index));
         match known {
-            Some(known) => Some(self.terms.equals(&name, name_value(known))),
+            Some(known) => self.terms.equals(&name, name_value(known)),
             // No interface has this number now.
-            None => Some(Pred::Const(false)),
+            None => Pred::Const(false),
         }
     }
 
@@ -218,7 +219,7 @@ impl Symbols<'_> {
         let mut any = Vec::new();
         for value in (0..limit).map(|value| value ^ xor).filter(|value| value & !and == 0) {
             let bits = Wanted { mask: u128::from(*and) << shift, value: u128::from(value) << shift };
-            any.push(self.bits(field, bits)?);
+            any.push(self.bits(field, bits));
         }
         Some(Pred::any(any))
     }

@@ -24,7 +24,7 @@ use crate::net::Family;
 use classes::Classes;
 use diagram::Diagram;
 use field::Coding;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 use taste::Preferred;
 use terms::{Values, most};
 
@@ -426,7 +426,7 @@ impl Space {
         let Some(at) = boxes.iter().filter_map(|one| one.first()).map(|(at, _)| *at).min() else {
             return constant(!boxes.is_empty());
         };
-        let mut by_atom: HashMap<Atom, Vec<&[(usize, Atom)]>> = HashMap::new();
+        let mut by_atom: HashMap<Atom, Vec<&[(usize, Atom)]>> = HashMap::default();
         let mut without: Vec<&[(usize, Atom)]> = Vec::new();
         for one in boxes {
             match one.first() {
@@ -440,7 +440,7 @@ impl Space {
             return base;
         }
         let mut parts: Vec<(Atom, Node)> = Vec::with_capacity(by_atom.len());
-        let mut alike: HashMap<Vec<&[(usize, Atom)]>, Node> = HashMap::new();
+        let mut alike: HashMap<Vec<&[(usize, Atom)]>, Node> = HashMap::default();
         for (atom, mut rest) in by_atom {
             rest.sort_unstable();
             rest.dedup();
@@ -475,7 +475,7 @@ impl Space {
         }
         pairs.sort_unstable();
         pairs.dedup();
-        let mut known: HashMap<Vec<Node>, Node> = HashMap::new();
+        let mut known: HashMap<Vec<Node>, Node> = HashMap::default();
         let mut switched: Vec<(u32, Node)> = Vec::new();
         for group in pairs.chunk_by(|one, other| one.0 == other.0) {
             let class = group[0].0;

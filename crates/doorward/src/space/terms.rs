@@ -5,7 +5,8 @@
 
 use super::field::{Coding, Field};
 use crate::net::{AddrSet, Family};
-use std::collections::{BTreeSet, HashMap};
+use rustc_hash::FxHashMap as HashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A set of values of one field, by number.
@@ -119,11 +120,11 @@ impl Terms {
         Terms {
             family,
             fields: Vec::new(),
-            numbers: HashMap::new(),
+            numbers: HashMap::default(),
             atoms: Vec::new(),
-            known: HashMap::new(),
-            known_ones: HashMap::new(),
-            known_addresses: HashMap::new(),
+            known: HashMap::default(),
+            known_ones: HashMap::default(),
+            known_addresses: HashMap::default(),
             by_bits: BTreeSet::new(),
         }
     }
