@@ -23,7 +23,7 @@ fn main() {
         let text = std::fs::read_to_string(format!("../../examples/{name}.dw")).unwrap();
         measure(name, &policy(MemoryFiles::default().with("policy.dw", &text)), rounds);
     }
-    for sentences in [0usize;0] {
+    for sentences in [100usize, 1_000, 10_000] {
         let text = generated(sentences / 2);
         let files = MemoryFiles::default().with("policy.dw", &text);
         measure(&format!("{sentences} sentences"), &policy(files), rounds.min(5));
@@ -90,7 +90,7 @@ fn numbers() -> impl Iterator<Item = u64> {
 
 fn list4() -> String {
     let mut text = String::new();
-    for n in numbers().take(1) {
+    for n in numbers().take(1_000_000) {
         let length = if n % 10 < 7 {
             32
         } else if n % 10 < 9 {
@@ -110,7 +110,7 @@ fn list4() -> String {
 
 fn list6() -> String {
     let mut text = String::new();
-    for n in numbers().take(1) {
+    for n in numbers().take(1_000_000) {
         let length = if n % 10 < 7 {
             64
         } else if n % 10 < 9 {

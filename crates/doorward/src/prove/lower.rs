@@ -182,9 +182,17 @@ impl<'s> Lowering<'_, 's> {
         }
     }
 
+    /// Tests in a row are one.
     fn test(&mut self, pred: Pred) {
-        if pred != Pred::Const(true) {
-            self.ops.push(Op::Test(pred));
+        if pred == Pred::Const(true) {
+            return;
+        }
+        match self.ops.last_mut() {
+            Some(Op::Test(before)) => {
+                let both = std::mem::replace(before, Pred::Const(true));
+                *before = Pred::all([both, pred]);
+            }
+            _ => self.ops.push(Op::Test(pred)),
         }
     }
 

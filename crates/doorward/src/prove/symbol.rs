@@ -105,7 +105,13 @@ pub(super) struct Wanted {
 
 impl Symbols<'_> {
     /// Whether a register compares so to a constant.
-    pub(super) fn compare(&mut self, bytes: &[Byte], op: CmpOp, data: &[u8], words: &dyn Fn() -> String) -> Pred {
+    pub(super) fn compare(
+        &mut self,
+        bytes: &[Byte],
+        op: CmpOp,
+        data: &[u8],
+        words: &dyn Fn() -> String,
+    ) -> Pred {
         let unknown = bytes.iter().any(|byte| matches!(byte, Byte::Opaque(..)));
         if unknown {
             return self.unknown(&words());

@@ -121,7 +121,11 @@ struct Machine {
 impl Machine {
     fn new() -> Machine {
         let none: Box<[u32]> = Box::default();
-        Machine { states: vec![none.clone()], known: std::iter::once((none, 0)).collect(), steps: HashMap::default() }
+        Machine {
+            states: vec![none.clone()],
+            known: std::iter::once((none, 0)).collect(),
+            steps: HashMap::default(),
+        }
     }
 
     fn step(&mut self, state: u32, term: u32) -> u32 {

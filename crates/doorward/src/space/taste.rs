@@ -45,6 +45,11 @@ impl Preferred {
             (Field::State, _) => state::ALL.to_vec(),
             (Field::Direction, _) => vec![0, 1],
             (Field::Iif | Field::Oif, _) => ["eth0", "eth1", "ens3", "wan0", "lo"].map(name_value).to_vec(),
+            // No kind, or one before and one behind the kind that is usually asked for.
+            (Field::Meta(MetaKey::Iifkind | MetaKey::Oifkind), _) => {
+                [0].into_iter().chain(["bridge", "veth", "bond"].map(name_value)).collect()
+            }
+            (Field::Ct(CtKey::Helper, _), _) => ["ftp", "tftp", "amanda"].map(name_value).to_vec(),
             (Field::User | Field::Group, _) => vec![1000, 0, 33],
             (Field::Byte(..), _) => vec![64, 255],
             _ => vec![0],

@@ -3,7 +3,7 @@
 //! All rulesets and policies of one question put their terms here first; only then can the values of a field be
 //! divided into classes that none of the terms tells apart.
 
-use super::field::{Coding, Field};
+use super::field::{Coding, Field, state};
 use crate::net::{AddrSet, Family};
 use rustc_hash::FxHashMap as HashMap;
 use std::collections::BTreeSet;
@@ -245,6 +245,11 @@ impl Terms {
         }
         if mask == 0 {
             return Pred::Const(true);
+        }
+        if *field == Field::State {
+            // Its bits are never set together: five values are all there are.
+            let values = state::ALL.into_iter().filter(|state| state & mask == value);
+            return self.within(field, values.map(|state| (state, state)).collect());
         }
         if field.coding() == Coding::Bits {
             return self.bitwise(field, mask, value);
