@@ -20,7 +20,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 self.load(expr, *dreg, &load)
             }
             Expr::MetaSet { key, sreg } => self.set_meta(*key, *sreg),
-            Expr::Payload { base, offset, len, dreg } => self.payload(*base, (*offset, *len), *dreg),
+            Expr::Payload { base, offset, len, dreg } => self.payload(expr, *base, (*offset, *len), *dreg),
             Expr::PayloadSet { base, offset, len, sreg, .. } => {
                 self.set_payload(*base, (*offset, *len), *sreg)
             }
@@ -151,8 +151,21 @@ impl<'r, 'a> Run<'r, 'a> {
         Ok(Step::On)
     }
 
-    fn payload(&mut self, base: PayloadBase, (offset, len): (u32, u32), dreg: Reg) -> Result<Step<'a>, Stop> {
-        match self.wire.load(base, offset, len) {
+    /// A load from a later fragment's transport header breaks, but not in every kernel: that is asked.
+    fn payload(
+        &mut self,
+        expr: &Expr,
+        base: PayloadBase,
+        (offset, len): (u32, u32),
+        dreg: Reg,
+    ) -> Result<Step<'a>, Stop> {
+        let mistaken = self.wire.mistaken(base, offset, len).is_some() && self.ask(expr, None);
+        let bytes = if mistaken {
+            self.wire.mistaken(base, offset, len)
+        } else {
+            self.wire.load(base, offset, len)
+        };
+        match bytes {
             Some(_) if self.wire.unknown => self.registers.forget(dreg, size(len)?)?,
             Some(bytes) => self.registers.store(dreg, bytes)?,
             None => return Ok(Step::Break),

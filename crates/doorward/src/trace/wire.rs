@@ -49,6 +49,18 @@ impl Wire {
         self.from(self.base(base)?, offset, len)
     }
 
+    /// What kernels find that forget to look whether a packet is a later fragment, as `nft_payload_fast_eval`
+    /// does up to Linux 6.18: short loads within words only. In IPv6 they know no place of a transport header
+    /// and read from the start of the packet.
+    pub(super) fn mistaken(&self, base: PayloadBase, offset: u32, len: u32) -> Option<&[u8]> {
+        let short = matches!(len, 1 | 2 | 4) && offset.is_multiple_of(len);
+        if base != PayloadBase::Transport || !self.later_fragment || !short {
+            return None;
+        }
+        let four = self.bytes.get(self.network).is_some_and(|first| first >> 4 == 4);
+        self.from(if four { self.transport } else { self.network }, offset, len)
+    }
+
     /// Bytes behind the start of the network header.
     pub(super) fn network(&self, offset: u32, len: u32) -> Option<&[u8]> {
         self.from(self.network, offset, len)
