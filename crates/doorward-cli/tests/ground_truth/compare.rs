@@ -4,13 +4,16 @@ use crate::draft::Draft;
 use crate::lab::Lab;
 use crate::opinion::Maker;
 use crate::tally::Tally;
-use crate::trial::{Judged, Trial, describe, forget_unnamed, judging};
+use crate::trial::{Judged, Trial, describe, judging};
 use doorward::emit;
 use doorward::ruleset::{Data, Elements, Expr, Hook, Ruleset, Table, Verdict};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Mismatches of one ruleset that are told; more say no more.
-const TOLD: usize = 3;
+const TOLD: usize = 2;
+/// Rulesets that are tried to make one smaller.
+const TRIES: usize = 300;
 
 /// An opinion that the kernel does not share.
 pub(crate) struct Mismatch {
@@ -111,11 +114,16 @@ fn tell(lab: &Lab, what: &str, small: &Ruleset, draft: &Draft, wrong: &Wrong, ma
 /// The smallest ruleset found in which this packet still shows the difference.
 fn shrink(lab: &Lab, ruleset: &Ruleset, draft: &Draft, maker: Maker) -> Ruleset {
     let mut small = ruleset.clone();
+    small.tables.iter_mut().for_each(forget_unused);
     if !differs(lab, &small, draft, maker) {
         return small;
     }
+    let mut tries = 0;
     loop {
-        let smaller = candidates(&small).into_iter().find(|candidate| differs(lab, candidate, draft, maker));
+        let smaller = candidates(&small).into_iter().find(|candidate| {
+            tries += 1;
+            tries < TRIES && differs(lab, candidate, draft, maker)
+        });
         match smaller {
             Some(smaller) => small = smaller,
             None => return small,
@@ -137,7 +145,7 @@ fn candidates(ruleset: &Ruleset) -> Vec<Ruleset> {
     let mut with = |change: &dyn Fn(&mut Ruleset)| {
         let mut smaller = ruleset.clone();
         change(&mut smaller);
-        smaller.tables.iter_mut().for_each(forget_unnamed);
+        smaller.tables.iter_mut().for_each(forget_unused);
         list.push(smaller);
     };
     let tables = ruleset.tables.len();
@@ -181,16 +189,6 @@ fn candidates(ruleset: &Ruleset) -> Vec<Ruleset> {
                 });
             }
         }
-        with(&|smaller| {
-            let table = &mut smaller.tables[at];
-            let used = |set: &doorward::ruleset::Set| {
-                table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs).any(
-                    |expr| matches!(expr, Expr::Lookup { set: name, .. } if *name == set.name),
-                )
-            };
-            let kept = table.sets.iter().filter(|set| used(set)).cloned().collect();
-            table.sets = kept;
-        });
     }
     list.retain(|smaller| size(smaller) < size(ruleset));
     list
@@ -203,6 +201,22 @@ fn size(ruleset: &Ruleset) -> usize {
         1 + table.chains.len() + rules.sum::<usize>() + elements.sum::<usize>()
     };
     ruleset.tables.iter().map(of_table).sum()
+}
+
+/// Takes out sets that no rule names.
+fn forget_unused(table: &mut Table) {
+    let named: BTreeSet<String> = table
+        .chains
+        .iter()
+        .flat_map(|chain| &chain.rules)
+        .flat_map(|rule| &rule.exprs)
+        .filter_map(|expr| match expr {
+            Expr::Lookup { set, .. } | Expr::ObjrefMap { set, .. } => Some(set.clone()),
+            Expr::Dynset(dynset) => Some(dynset.set.clone()),
+            _ => None,
+        })
+        .collect();
+    table.sets.retain(|set| named.contains(&set.name));
 }
 
 /// Takes a chain out, and whatever calls it.

@@ -175,7 +175,9 @@ impl Draft {
             DESTINATION_OPTIONS => vec![0, 0, 1, 4, 0, 0, 0, 0],
             _ => return,
         };
-        self.extensions.push((header, bytes));
+        // What follows the header of a later fragment is not in it.
+        let at = self.extensions.iter().position(|(kind, _)| *kind == FRAGMENT);
+        self.extensions.insert(at.unwrap_or(self.extensions.len()), (header, bytes));
     }
 
     /// Gives the field a value; says whether this packet has the field.

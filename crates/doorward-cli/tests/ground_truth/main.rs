@@ -27,12 +27,12 @@ use compare::{compare, flipped, stories};
 use dice::Dice;
 use doorward::ruleset::Ruleset;
 use lab::Lab;
-use opinion::{Maker, OPINIONS};
+use opinion::{Maker, OPINIONS, READS_FRAGMENTS};
 use oracle::skip;
 use packets::Packets;
 use rulesets::{HOOKS, Taste};
 use tally::Tally;
-use trial::Trial;
+use trial::{Trial, reads_fragments};
 use world::{DEVICES, World};
 
 /// Packets of one ruleset, over all hooks.
@@ -67,8 +67,17 @@ fn one_ruleset(lab: &Lab, what: &str, ruleset: &Ruleset, world: &World, taste: T
     tally
 }
 
+/// The network, and what this kernel is like.
+fn lab(names: &[&str]) -> Lab {
+    let lab = Lab::build(names);
+    let mut dice = Dice::new(0);
+    let world = World::new(&mut dice, lab.devices.clone());
+    READS_FRAGMENTS.get_or_init(|| reads_fragments(&lab, &mut dice, &world));
+    lab
+}
+
 fn random_rulesets(packets: u64) -> Tally {
-    let lab = Lab::build(&DEVICES);
+    let lab = lab(&DEVICES);
     let first = number("DOORWARD_SEED", 1);
     let mut all = Tally::default();
     let mut seed = first;

@@ -1,7 +1,8 @@
 //! Who has an opinion on what a ruleset does with a packet. To add one: an implementation, and a line in [`OPINIONS`].
 
-use doorward::ruleset::Ruleset;
+use doorward::ruleset::{Expr, PayloadBase, Ruleset};
 use doorward::trace::{End, Machine, Packet, Unknown};
+use std::sync::OnceLock;
 
 /// An opinion on one ruleset.
 pub(crate) trait Opinion {
@@ -17,6 +18,9 @@ pub(crate) type Maker = for<'a> fn(&'a Ruleset) -> Box<dyn Opinion + 'a>;
 
 /// Everybody who is asked.
 pub(crate) const OPINIONS: &[Maker] = &[interpreter];
+
+/// Whether this kernel reads transport headers out of later fragments, when that was found out.
+pub(crate) static READS_FRAGMENTS: OnceLock<bool> = OnceLock::new();
 
 /// The machine of the library, which runs the rules.
 struct Interpreter<'a>(Machine<'a>);
@@ -37,7 +41,10 @@ impl Opinion for Interpreter<'_> {
         let mut opinion = None;
         for _ in 0..RUNS {
             let mut asked = 0;
-            let mut assume = |_: &Unknown<'_>| {
+            let mut assume = |what: &Unknown<'_>| {
+                if matches!(what.expr, Expr::Payload { base: PayloadBase::Transport, .. }) {
+                    return READS_FRAGMENTS.get().copied().unwrap_or(false);
+                }
                 if asked == answers.len() {
                     answers.push(false);
                 }

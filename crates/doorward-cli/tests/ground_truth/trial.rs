@@ -1,13 +1,17 @@
 //! One ruleset in the kernel, packets sent at it, and for each the kernel's verdict beside all that the kernel knew
 //! of the packet; asks nobody's opinion.
 
+use crate::code::{R0, payload};
+use crate::dice::Dice;
 use crate::draft::{Draft, Fragment, Track};
 use crate::fields::{Field, tests};
 use crate::lab::{BURST, Lab};
 use crate::meter::{self, EntryFacts, Facts, Marks, Needs};
 use doorward::net::Family;
+use crate::world::World;
 use doorward::ruleset::{
-    Expr, FibResult, Hook, Ruleset, Step, Table, TableFamily, Transaction, Udata, set_flags,
+    Base, Chain, ChainKind, Expr, FibResult, Hook, PayloadBase, Policy, Rule, Ruleset, Step, Table,
+    TableFamily, Transaction, Udata, Verdict,
 };
 use doorward::trace::{Conntrack, Entry, Packet, Tuple};
 use std::collections::{BTreeSet, HashMap};
@@ -253,6 +257,24 @@ fn known(entry: &EntryFacts, state: u32) -> Conntrack {
     })
 }
 
+/// Finds out whether this kernel reads transport headers out of later fragments.
+pub(crate) fn reads_fragments(lab: &Lab, dice: &mut Dice, world: &World) -> bool {
+    let mut chain = Chain::regular("forward");
+    let (kind, hook, policy) = (ChainKind::Filter, Hook::Forward, Policy::Accept);
+    chain.base = Some(Base { kind, hook, priority: 0, policy, devices: Vec::new() });
+    let load = payload(PayloadBase::Transport, 0, 2, R0);
+    chain.rules.push(Rule::new(vec![load, Expr::Verdict(Verdict::Drop)]));
+    let mut table = Table::new(TableFamily::Inet, "fragments");
+    table.chains.push(chain);
+    let ruleset = Ruleset { tables: vec![table] };
+    let mut draft = Draft::any(dice, world, hook, Family::V4);
+    draft.fragment = Fragment::Later(4);
+    draft.repair();
+    let judged = Trial::load(lab, &ruleset).unwrap().judge(hook, &[draft]);
+    assert_eq!(judged.len(), 1, "a fragment arrives");
+    !judged[0].passed
+}
+
 /// What of a ruleset has not yet judged when the meter reads the facts, at this hook.
 pub(crate) fn judging(ruleset: &Ruleset, hook: Hook) -> Ruleset {
     let before = |table: &Table| {
@@ -285,15 +307,4 @@ pub(crate) fn describe(packet: &Packet) -> String {
         name(&packet.iif),
         name(&packet.oif)
     )
-}
-
-/// Whether an anonymous set has lost the rule that named it, which the kernel would not take.
-pub(crate) fn forget_unnamed(table: &mut Table) {
-    let mut named = BTreeSet::new();
-    for expr in table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs) {
-        if let Expr::Lookup { set, .. } = expr {
-            named.insert(set.clone());
-        }
-    }
-    table.sets.retain(|set| set.flags & set_flags::ANONYMOUS == 0 || named.contains(&set.name));
 }
