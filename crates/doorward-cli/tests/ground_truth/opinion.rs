@@ -1,6 +1,6 @@
 //! Who has an opinion on what a ruleset does with a packet. To add one: an implementation, and a line in [`OPINIONS`].
 
-use doorward::ruleset::{Expr, PayloadBase, Ruleset};
+use doorward::ruleset::{Expr, PayloadBase, Rule, Ruleset, Verdict, comment_of, udata_kind};
 use doorward::trace::{End, Machine, Packet, Unknown};
 use std::sync::OnceLock;
 
@@ -37,38 +37,92 @@ impl Opinion for Interpreter<'_> {
     /// Tries every answer to what the packet does not tell, up to a bound; decided is what never depends on it.
     fn accepts(&self, packet: &Packet) -> Option<bool> {
         const RUNS: usize = 64;
-        let mut answers: Vec<bool> = Vec::new();
-        let mut opinion = None;
+        let (opinion, mut answers) = self.run(packet, Vec::new(), false);
+        let opinion = opinion?;
+        if answers.is_empty() {
+            return Some(opinion);
+        }
+        // Most of what depends on anything shows at once.
+        if self.run(packet, Vec::new(), true).0 != Some(opinion) {
+            return None;
+        }
         for _ in 0..RUNS {
-            let mut asked = 0;
-            let mut assume = |what: &Unknown<'_>| {
-                if matches!(what.expr, Expr::Payload { base: PayloadBase::Transport, .. }) {
-                    return READS_FRAGMENTS.get().copied().unwrap_or(false);
-                }
-                if asked == answers.len() {
-                    answers.push(false);
-                }
-                asked += 1;
-                answers[asked - 1]
-            };
-            let end = match self.0.hook(packet, &mut assume).end {
-                End::Accepted => true,
-                End::Dropped | End::Rejected => false,
-                End::Queued | End::Stopped(_) => return None,
-            };
-            if *opinion.get_or_insert(end) != end {
-                return None;
-            }
             // The next answers, as one counts: the last `no` becomes `yes`, and what follows is asked anew.
-            answers.truncate(asked);
             while answers.last() == Some(&true) {
                 answers.pop();
             }
             match answers.last_mut() {
                 Some(last) => *last = true,
-                None => return opinion,
+                None => return Some(opinion),
             }
+            let (next, given) = self.run(packet, answers, false);
+            if next != Some(opinion) {
+                return None;
+            }
+            answers = given;
         }
         None
+    }
+}
+
+impl Interpreter<'_> {
+    /// Runs with these first answers and the same for the rest; says what was answered.
+    fn run(&self, packet: &Packet, first: Vec<bool>, rest: bool) -> (Option<bool>, Vec<bool>) {
+        let mut answers = first;
+        let mut asked = 0;
+        let mut assume = |what: &Unknown<'_>| {
+            if matches!(what.expr, Expr::Payload { base: PayloadBase::Transport, .. }) {
+                return READS_FRAGMENTS.get().copied().unwrap_or(false);
+            }
+            if asked == answers.len() {
+                answers.push(rest);
+            }
+            asked += 1;
+            answers[asked - 1]
+        };
+        let end = match self.0.hook(packet, &mut assume).end {
+            End::Accepted => Some(true),
+            End::Dropped | End::Rejected => Some(false),
+            End::Queued | End::Stopped(_) => None,
+        };
+        answers.truncate(asked);
+        (end, answers)
+    }
+}
+
+/// The wrong opinion that every run must catch: it turns round the verdicts of rules with the comment [`TURNED`].
+pub(crate) struct Contrary(Ruleset);
+
+/// Marks the rules that [`Contrary`] reads the wrong way.
+pub(crate) const TURNED: &str = "read the wrong way by one";
+
+pub(crate) fn contrary(ruleset: &Ruleset) -> Box<dyn Opinion + '_> {
+    let mut turned = ruleset.clone();
+    for rule in turned.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules) {
+        if is_turned(rule) {
+            for expr in &mut rule.exprs {
+                *expr = match expr {
+                    Expr::Verdict(Verdict::Accept) => Expr::Verdict(Verdict::Drop),
+                    Expr::Verdict(Verdict::Drop) => Expr::Verdict(Verdict::Accept),
+                    _ => continue,
+                };
+            }
+        }
+    }
+    Box::new(Contrary(turned))
+}
+
+/// Whether a rule is read the wrong way.
+pub(crate) fn is_turned(rule: &Rule) -> bool {
+    comment_of(udata_kind::RULE_COMMENT, &rule.udata).as_deref() == Some(TURNED)
+}
+
+impl Opinion for Contrary {
+    fn name(&self) -> &'static str {
+        "contrary"
+    }
+
+    fn accepts(&self, packet: &Packet) -> Option<bool> {
+        interpreter(&self.0).accepts(packet)
     }
 }

@@ -223,12 +223,12 @@ fn wishes(dice: &mut Dice, table: &Table, chain: &Chain, number: usize, to: Opti
 }
 
 fn wish(dice: &mut Dice, test: Test, to: Option<&str>) -> Wish {
-    let (mut inside, mut edges) = (Vec::new(), Vec::new());
-    match test.ask {
+    let mut edges = Vec::new();
+    let inside = match test.ask {
         Ask::Cmp(op, value) => {
             let (below, above) = (near(value, false), near(value, true));
             edges = vec![value.to_vec(), below.clone(), above.clone()];
-            inside = match op {
+            let mut inside = match op {
                 CmpOp::Eq | CmpOp::Lte | CmpOp::Gte => vec![value.to_vec()],
                 CmpOp::Neq => vec![above, below, dice.bytes(value.len())],
                 CmpOp::Lt => vec![below],
@@ -237,13 +237,14 @@ fn wish(dice: &mut Dice, test: Test, to: Option<&str>) -> Wish {
             if op == CmpOp::Neq && value.iter().all(|byte| *byte == 0) {
                 inside.extend(single_bits(&test.parts, value.len()));
             }
+            inside
         }
         Ask::Range(op, from, to) => {
             let outside = vec![near(from, false), near(to, true)];
             let within = vec![from.to_vec(), to.to_vec(), middle(from, to)];
             edges.extend(outside.iter().cloned());
             edges.extend(within.iter().cloned());
-            inside = if op == CmpOp::Eq { within } else { outside };
+            if op == CmpOp::Eq { within } else { outside }
         }
         Ask::Lookup(set, _, invert) => {
             let keys = keys(dice, set, to);
@@ -251,9 +252,9 @@ fn wish(dice: &mut Dice, test: Test, to: Option<&str>) -> Wish {
                 keys.iter().flat_map(|key| [near(key, false), near(key, true), in_part(dice, &test.parts, key)]).collect();
             edges.extend(keys.iter().cloned());
             edges.extend(beside.iter().cloned());
-            inside = if invert { beside } else { keys };
+            if invert { beside } else { keys }
         }
-    }
+    };
     Wish { parts: test.parts, inside, edges }
 }
 
