@@ -25,8 +25,10 @@ const HERE: u8 = 0x7f;
 pub(crate) const UNTRACKED: u8 = 0x80;
 /// First byte of the link address of everything that is sent here.
 pub(crate) const SENDER: u8 = 0x0e;
-/// Packets of a burst have numbers from 1 on.
+/// Packets of a burst.
 pub(crate) const BURST: usize = 8_192;
+/// Their numbers begin here: at output they are priorities, and the kernel gives its own packets small ones.
+pub(crate) const FIRST_ID: usize = 64;
 
 /// The network.
 pub(crate) struct Lab {
@@ -261,6 +263,8 @@ fn route(devices: &[Device]) {
             let _ = writeln!(text, "route add default dev {name} table {}", 100 + number);
             let _ = writeln!(text, "rule add pref {} fwmark {number} lookup {}", 20 + number, 100 + number);
         }
+        // Who changes a packet at output has it routed anew, by no way of ours.
+        let _ = writeln!(text, "route add default dev {}", devices[0].name);
         // What is said of an address must not decide where its packets go.
         text.push_str("rule add pref 32000 lookup local\nrule del pref 0\n");
         for line in types.replace("FIRST", &devices[0].name).lines() {

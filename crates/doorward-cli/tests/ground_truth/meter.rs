@@ -2,7 +2,7 @@
 //! all others that keeps the facts, and one behind all others that keeps the number and ends the way.
 
 use crate::code::{R0, after, eq, host, lookup, mask, meta, payload};
-use crate::lab::{Label, SENDER, UNTRACKED};
+use crate::lab::{FIRST_ID, Label, SENDER, UNTRACKED};
 use doorward::net::Family;
 use doorward::ruleset::{
     Base, Chain, ChainKind, CtDir, CtKey, Data, DataType, Dynset, DynsetOp, Element, Elements, Expr, Fib,
@@ -18,6 +18,8 @@ pub(crate) const TABLE: &str = "truth";
 const RAW: i32 = -450;
 /// Where connection tracking has just done its work at output, and before all chains of rulesets.
 const TRACKED: i32 = -199;
+/// Where destinations have just been translated at output: earlier, packets are not what later chains see.
+const TRANSLATED: i32 = -99;
 /// Before everybody.
 const FIRST: i32 = i32::MIN + 1;
 /// Behind everybody, and before conntrack remembers the connection.
@@ -70,9 +72,13 @@ pub(crate) struct TupleFacts {
     pub(crate) ports: (u16, u16),
 }
 
-/// The priority behind which chains see what was read.
-pub(crate) fn first_priority(hook: Hook) -> i32 {
-    if hook == Hook::Output { TRACKED } else { FIRST }
+/// The priority behind which chains see what was read; `changes` says that something may change packets.
+pub(crate) fn first_priority(hook: Hook, changes: bool) -> i32 {
+    match (hook, changes) {
+        (Hook::Output, true) => TRANSLATED,
+        (Hook::Output, false) => TRACKED,
+        _ => FIRST,
+    }
 }
 
 /// The marks of packets and connections, which packets name by their place.
@@ -148,7 +154,7 @@ pub(crate) fn install(socket: &Socket, needs: &Needs, marks: &Marks, packets: us
         record_headers(&mut table, &mut first, needs.hook, room);
     }
     first.push(Rule::new(met(needs)));
-    table.chains.push(chain("first", needs.hook, first_priority(needs.hook), first));
+    table.chains.push(chain("first", needs.hook, first_priority(needs.hook, needs.headers), first));
     let mut last = number(needs.hook);
     last.extend([note("passed"), Expr::Verdict(Verdict::Drop)]);
     table.chains.push(chain("last", needs.hook, LAST, vec![Rule::new(last)]));
@@ -169,7 +175,7 @@ fn number(hook: Hook) -> Vec<Expr> {
         Hook::Output => vec![
             meta(MetaKey::Priority, R0),
             mask(R0, host(0xffff)),
-            Expr::Cmp { op: doorward::ruleset::CmpOp::Neq, sreg: R0, data: host(0) },
+            // Of other senders' packets, the small numbers of the kernel are left out when they are read.
         ],
         _ => vec![link(6, 1, R0), eq(vec![SENDER]), link(10, 2, R0)],
     }
@@ -249,7 +255,7 @@ pub(crate) fn read(socket: &Socket, needs: &Needs) -> HashMap<u16, Facts> {
         sets.iter().find(|set| set.name == name).map(all_keys).unwrap_or_default()
     };
     let mut facts = HashMap::new();
-    for key in keys("met") {
+    for key in keys("met").into_iter().filter(|key| usize::from(number(key)) >= FIRST_ID) {
         let words: Vec<u32> = key.chunks(4).map(host_number).collect();
         let one = Facts {
             mark: words[1],

@@ -115,6 +115,9 @@ impl<'a> Packets<'a> {
 
     /// A rule that a packet of this hook can meet, and the way there.
     fn target(&self, dice: &mut Dice) -> Option<Target> {
+        if self.chains.is_empty() {
+            return None;
+        }
         for _ in 0..20 {
             let &(at, chain) = dice.pick(&self.chains);
             let table = &self.ruleset.tables[at];

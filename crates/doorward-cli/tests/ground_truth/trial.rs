@@ -5,7 +5,7 @@ use crate::code::{R0, payload};
 use crate::dice::Dice;
 use crate::draft::{Draft, Fragment, Track};
 use crate::fields::{Field, tests};
-use crate::lab::{BURST, Lab};
+use crate::lab::{BURST, FIRST_ID, Lab};
 use crate::meter::{self, EntryFacts, Facts, Marks, Needs};
 use doorward::net::Family;
 use crate::world::World;
@@ -35,8 +35,6 @@ pub(crate) struct Judged {
 pub(crate) struct Trial<'a> {
     lab: &'a Lab,
     ruleset: &'a Ruleset,
-    /// Whether something before the hook may change packets.
-    changes: bool,
     loaded: Vec<(TableFamily, String)>,
     /// How long sending took.
     pub(crate) spent: Duration,
@@ -47,7 +45,6 @@ impl<'a> Trial<'a> {
     /// Loads a ruleset; the kernel's words if it does not take it.
     pub(crate) fn load(lab: &'a Lab, ruleset: &'a Ruleset) -> Result<Trial<'a>, String> {
         let mut trial = Trial::of_loaded(lab, ruleset);
-        trial.changes = false;
         for table in &ruleset.tables {
             let created = lab.socket.commit(&Transaction::create(table), None);
             created.map_err(|error| format!("{error:?}"))?;
@@ -59,14 +56,14 @@ impl<'a> Trial<'a> {
     /// One that others have loaded, and that stays.
     pub(crate) fn of_loaded(lab: &'a Lab, ruleset: &'a Ruleset) -> Trial<'a> {
         lab.enter();
-        Trial { lab, ruleset, changes: true, loaded: Vec::new(), spent: Duration::ZERO, sent: 0 }
+        Trial { lab, ruleset, loaded: Vec::new(), spent: Duration::ZERO, sent: 0 }
     }
 
     /// Sends packets of one hook and hears what became of them.
     pub(crate) fn judge(&mut self, hook: Hook, drafts: &[Draft]) -> Vec<Judged> {
         let mut judged = Vec::new();
         for (at, burst) in drafts.chunks(BURST).enumerate() {
-            let needs = needs(self.ruleset, hook, self.changes);
+            let needs = needs(self.ruleset, hook);
             judged.extend(self.burst(&needs, burst, at * BURST));
         }
         judged
@@ -89,7 +86,7 @@ impl<'a> Trial<'a> {
         }
         // Too many different marks: the rest goes without.
         let place = |places: &HashMap<u32, usize>, mark| places.get(&mark).copied().unwrap_or(0);
-        let labels: Vec<_> = (1..)
+        let labels: Vec<_> = (FIRST_ID..)
             .zip(drafts)
             .map(|(id, draft)| meter::label(id, place(&marks, draft.mark), place(&ct_marks, draft.ct_mark)))
             .collect();
@@ -157,14 +154,15 @@ fn places(values: impl Iterator<Item = u32>) -> HashMap<u32, usize> {
 }
 
 /// What has to be read for a ruleset at a hook.
-fn needs(ruleset: &Ruleset, hook: Hook, changes: bool) -> Needs {
+fn needs(ruleset: &Ruleset, hook: Hook) -> Needs {
     let mut fib = BTreeSet::new();
+    let changes = changes(ruleset);
     let mut conntrack = changes;
     for (table, rule) in ruleset.tables.iter().flat_map(|table| {
         table.chains.iter().flat_map(|chain| &chain.rules).map(move |rule| (table, rule))
     }) {
         conntrack |= rule.exprs.iter().any(|expr| {
-            matches!(expr, Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Connlimit { .. } | Expr::Unknown { .. })
+            matches!(expr, Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Connlimit { .. })
         });
         for part in tests(table, rule).iter().flat_map(|test| &test.parts) {
             if let Field::Fib(result, flags) = part.field
@@ -176,6 +174,14 @@ fn needs(ruleset: &Ruleset, hook: Hook, changes: bool) -> Needs {
     }
     let fib = fib.into_iter().take(meter::QUESTIONS).collect();
     Needs { hook, conntrack, fib, headers: changes }
+}
+
+/// Whether something of it may change packets before the hook: translations, and what has no type.
+fn changes(ruleset: &Ruleset) -> bool {
+    let chains = || ruleset.tables.iter().flat_map(|table| &table.chains);
+    let other = |chain: &Chain| chain.base.as_ref().is_some_and(|base| base.kind != ChainKind::Filter);
+    let mut exprs = chains().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs);
+    chains().any(other) || exprs.any(|expr| matches!(expr, Expr::PayloadSet { .. } | Expr::Unknown { .. }))
 }
 
 /// Whether the kernel takes such a question at this hook, and answers it with a number.
@@ -277,11 +283,10 @@ pub(crate) fn reads_fragments(lab: &Lab, dice: &mut Dice, world: &World) -> bool
 
 /// What of a ruleset has not yet judged when the meter reads the facts, at this hook.
 pub(crate) fn judging(ruleset: &Ruleset, hook: Hook) -> Ruleset {
+    let first = meter::first_priority(hook, changes(ruleset));
     let before = |table: &Table| {
         let mut table = table.clone();
-        table.chains.retain(|chain| {
-            chain.base.as_ref().is_none_or(|base| base.priority > meter::first_priority(hook))
-        });
+        table.chains.retain(|chain| chain.base.as_ref().is_none_or(|base| base.priority > first));
         table
     };
     Ruleset { tables: ruleset.tables.iter().filter(|table| table.flags & 1 == 0).map(before).collect() }
