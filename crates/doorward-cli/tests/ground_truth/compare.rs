@@ -25,7 +25,13 @@ pub(crate) struct Mismatch {
 }
 
 /// Packets of one hook, sent and compared.
-pub(crate) fn compare(trial: &mut Trial, ruleset: &Ruleset, hook: Hook, drafts: &[Draft], makers: &[Maker]) -> (Tally, Vec<Wrong>) {
+pub(crate) fn compare(
+    trial: &mut Trial,
+    ruleset: &Ruleset,
+    hook: Hook,
+    drafts: &[Draft],
+    makers: &[Maker],
+) -> (Tally, Vec<Wrong>) {
     let judged = trial.judge(hook, drafts);
     let judging = judging(ruleset, hook);
     let mut tally = Tally {
@@ -58,7 +64,14 @@ pub(crate) struct Wrong {
 }
 
 /// The stories of what went wrong at a ruleset that `lab` can load.
-pub(crate) fn stories(lab: &Lab, what: &str, ruleset: &Ruleset, drafts: &[Draft], wrong: &[Wrong], makers: &[Maker]) -> Vec<Mismatch> {
+pub(crate) fn stories(
+    lab: &Lab,
+    what: &str,
+    ruleset: &Ruleset,
+    drafts: &[Draft],
+    wrong: &[Wrong],
+    makers: &[Maker],
+) -> Vec<Mismatch> {
     let mut stories = Vec::new();
     for (at, one) in wrong.iter().enumerate() {
         let mut mismatch = Mismatch { opinion: one.name, small: None, story: String::new() };

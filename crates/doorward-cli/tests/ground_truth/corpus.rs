@@ -104,7 +104,8 @@ fn one(lab: &Lab, what: &str, packets: usize) -> Tally {
 /// All files, in the order of their names.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut entries: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -126,7 +127,10 @@ enum Loader {
 /// Who may be able to load such a text.
 fn loaders(text: &str) -> Option<Vec<Loader>> {
     if text.lines().any(|line| line.trim() == "COMMIT") {
-        return Some(vec![Loader::Iptables("iptables-nft-restore"), Loader::Iptables("ip6tables-nft-restore")]);
+        return Some(vec![
+            Loader::Iptables("iptables-nft-restore"),
+            Loader::Iptables("ip6tables-nft-restore"),
+        ]);
     }
     let is_nft = text.lines().any(|line| {
         let mut words = line.split_whitespace();
@@ -181,7 +185,9 @@ fn names(ruleset: &Ruleset) -> Vec<String> {
                         Ask::Cmp(_, value) => add(value),
                         Ask::Lookup(set, ..) => {
                             if let Elements::Full(list) = &set.elements {
-                                list.iter().for_each(|element| add(&element.key));
+                                for element in list {
+                                    add(&element.key);
+                                }
                             }
                         }
                         Ask::Range(..) => {}

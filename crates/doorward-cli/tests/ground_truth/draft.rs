@@ -2,7 +2,7 @@
 
 use crate::dice::Dice;
 use crate::fields::Field;
-use crate::world::World;
+use crate::world::{World, owner};
 use doorward::net::Family;
 use doorward::ruleset::{CtDir, CtKey, Hook, MetaKey, PayloadBase};
 
@@ -55,17 +55,20 @@ pub(crate) enum Track {
 pub(crate) struct Known {
     /// The packet is an answer.
     pub(crate) reply: bool,
-    pub(crate) seen_reply: bool,
-    pub(crate) assured: bool,
-    /// Announced by another connection.
-    pub(crate) related: bool,
+    /// `IPS_*`: 1 announced by another connection, 2 answered, 4 sure.
+    pub(crate) status: u32,
     /// What the other side of a translation has instead of the packet's own destination or source.
     pub(crate) nat: Option<(Vec<u8>, u16)>,
 }
 
 impl Known {
     pub(crate) fn usual() -> Known {
-        Known { reply: false, seen_reply: true, assured: true, related: false, nat: None }
+        Known { reply: false, status: 2 | 4, nat: None }
+    }
+
+    /// Announced, and not yet answered.
+    fn announced() -> Known {
+        Known { status: 1, ..Known::usual() }
     }
 }
 
@@ -86,7 +89,7 @@ impl Draft {
             transport: Vec::new(),
             fragment: Fragment::Whole,
             mark: if dice.chance(50) { 0 } else { world.mark(dice) },
-            owner: world.owner(dice),
+            owner: owner(dice),
             track: Track::Fresh,
             ct_mark: if dice.chance(60) { 0 } else { world.mark(dice) },
         };
@@ -107,7 +110,8 @@ impl Draft {
             }
         }
         let icmp = if family == Family::V4 { 1 } else { 58 };
-        let proto = dice.weighted(&[(40, 6), (25, 17), (14, icmp), (8, 132), (3, 47), (3, 50), (2, 1), (2, 253)]);
+        let proto =
+            dice.weighted(&[(40, 6), (25, 17), (14, icmp), (8, 132), (3, 47), (3, 50), (2, 1), (2, 253)]);
         draft.set_proto(dice, world, proto);
         draft
     }
@@ -120,14 +124,14 @@ impl Draft {
                     let mut known = Known::usual();
                     known.reply = dice.chance(40);
                     if dice.chance(30) {
-                        (known.seen_reply, known.assured) = (dice.chance(50), dice.chance(50));
+                        known.status = *dice.pick(&[0, 2, 4]);
                     }
                     if dice.chance(25) {
                         known.nat = Some((world.address(dice, self.family), world.port(dice)));
                     }
                     self.track = Track::Known(known);
                 }
-                5 | 6 => self.track = Track::Known(Known { related: true, seen_reply: false, assured: false, ..Known::usual() }),
+                5 | 6 => self.track = Track::Known(Known::announced()),
                 7 | 8 => self.track = Track::Untracked,
                 _ => {}
             }
@@ -274,14 +278,13 @@ impl Draft {
     }
 
     fn set_ct(&mut self, key: CtKey, dir: Option<CtDir>, value: &[u8]) -> bool {
-        let number = value.try_into().map(u32::from_ne_bytes).unwrap_or(0);
+        let number = value.try_into().map_or(0, u32::from_ne_bytes);
         match key {
             CtKey::Mark => self.ct_mark = number,
             CtKey::State if number & 8 != 0 => self.track = Track::Fresh,
             CtKey::State if number & 2 != 0 => self.track = Track::Known(Known::usual()),
             CtKey::State if number & 4 != 0 => {
-                let known = Known { related: true, seen_reply: false, assured: false, ..Known::usual() };
-                self.track = Track::Known(known);
+                self.track = Track::Known(Known::announced());
             }
             CtKey::State if number & 64 != 0 => self.track = Track::Untracked,
             CtKey::State => {
@@ -292,12 +295,7 @@ impl Draft {
                 }
             }
             CtKey::Direction => self.known().reply = value.first() == Some(&1),
-            CtKey::Status => {
-                let known = self.known();
-                known.related = number & 1 != 0;
-                known.seen_reply = number & 2 != 0;
-                known.assured = number & 4 != 0;
-            }
+            CtKey::Status => self.known().status = number & 7,
             CtKey::SrcIp | CtKey::SrcIp6 | CtKey::DstIp | CtKey::DstIp6 => {
                 let source = matches!(key, CtKey::SrcIp | CtKey::SrcIp6);
                 let fits = value.len() == usize::from(self.family.bits()) / 8;
@@ -339,7 +337,9 @@ impl Draft {
         const FLAGS: [(usize, u8); 9] =
             [(40, 2), (25, 0x10), (8, 0x12), (6, 4), (6, 0x11), (5, 0x18), (3, 0), (3, 0x3f), (4, 3)];
         // In IPv6 these are headers and no protocols.
-        if self.family == Family::V6 && matches!(proto, 0 | ROUTING | FRAGMENT | DESTINATION_OPTIONS | 51 | 135 | 59) {
+        if self.family == Family::V6
+            && matches!(proto, 0 | ROUTING | FRAGMENT | DESTINATION_OPTIONS | 51 | 135 | 59)
+        {
             return;
         }
         self.l4proto = proto;
@@ -353,14 +353,31 @@ impl Draft {
             ]
             .concat(),
             17 => [ports, vec![0, 16, 0, 0], dice.bytes(8)].concat(),
-            132 => [ports, vec![0; 8], vec![1, 0, 0, 20], dice.bytes(4), vec![0, 1, 0, 0, 0, 1, 0, 1], vec![0; 4]].concat(),
+            132 => [
+                ports,
+                vec![0; 8],
+                vec![1, 0, 0, 20],
+                dice.bytes(4),
+                vec![0, 1, 0, 0, 0, 1, 0, 1],
+                vec![0; 4],
+            ]
+            .concat(),
             1 => {
                 let kind = dice.weighted(&[(10, 8), (3, 0), (3, 3), (2, 11), (2, 13), (1, 5)]);
                 [vec![kind, dice.byte() % 3, 0, 0], dice.bytes(28)].concat()
             }
             58 => {
-                let kind =
-                    dice.weighted(&[(10, 128), (3, 129), (3, 1), (1, 2), (1, 3), (1, 133), (2, 135), (1, 136), (1, 143)]);
+                let kind = dice.weighted(&[
+                    (10, 128),
+                    (3, 129),
+                    (3, 1),
+                    (1, 2),
+                    (1, 3),
+                    (1, 133),
+                    (2, 135),
+                    (1, 136),
+                    (1, 143),
+                ]);
                 [vec![kind, dice.byte() % 3, 0, 0], dice.bytes(28)].concat()
             }
             // A plain GRE header.

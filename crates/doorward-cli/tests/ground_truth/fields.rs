@@ -11,7 +11,11 @@ pub(crate) enum Field {
     Meta(MetaKey),
     Payload(PayloadBase, u32, u32),
     Ct(CtKey, Option<CtDir>),
-    Exthdr { header: u8, offset: u32, present: bool },
+    Exthdr {
+        header: u8,
+        offset: u32,
+        present: bool,
+    },
     Fib(FibResult, u32),
     Constant,
     /// The value that a map gave.
@@ -22,7 +26,10 @@ pub(crate) enum Field {
 /// What was computed on the way.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
-    Mask { mask: Vec<u8>, xor: Vec<u8> },
+    Mask {
+        mask: Vec<u8>,
+        xor: Vec<u8>,
+    },
     Shl(u32),
     Shr(u32),
     Swap(usize),

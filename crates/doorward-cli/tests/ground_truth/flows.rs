@@ -51,7 +51,8 @@ struct Tuple {
 impl Flows {
     pub(crate) fn open() -> Flows {
         let socket =
-            socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(NETFILTER)).unwrap();
+            socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(NETFILTER))
+                .unwrap();
         Flows { socket }
     }
 
@@ -60,14 +61,20 @@ impl Flows {
         let mut known = HashSet::new();
         let mut messages = Vec::new();
         for family in Family::BOTH {
-            messages.push(message(family, &master(family), &turned(&master(family)), &Known::usual(), 0, None));
+            messages.push(message(
+                family,
+                &master(family),
+                &turned(&master(family)),
+                &Known::usual(),
+                0,
+                None,
+            ));
         }
         for draft in drafts {
             let Track::Known(flow) = &draft.track else { continue };
             let Some(packet) = tuple(draft) else { continue };
             let back = turned(&packet);
-            let (mut original, mut reply) =
-                if flow.reply { (back, packet.clone()) } else { (packet, back) };
+            let (mut original, mut reply) = if flow.reply { (back, packet.clone()) } else { (packet, back) };
             // Whom the opener addressed, and who answers.
             let mut translation = None;
             if let Some((address, port)) = &flow.nat {
@@ -82,7 +89,14 @@ impl Flows {
                 reply = turned(&original);
             }
             if known.insert(original.clone()) {
-                messages.push(message(draft.family, &original, &reply, flow, draft.ct_mark, translation.as_ref()));
+                messages.push(message(
+                    draft.family,
+                    &original,
+                    &reply,
+                    flow,
+                    draft.ct_mark,
+                    translation.as_ref(),
+                ));
             }
         }
         for chunk in messages.chunks(CHUNK) {
@@ -139,7 +153,13 @@ fn tuple(draft: &Draft) -> Option<Tuple> {
         1 | 58 | 47 => return None,
         _ => (0, 0),
     };
-    Some(Tuple { source: source.to_vec(), destination: destination.to_vec(), proto: draft.l4proto, first, second })
+    Some(Tuple {
+        source: source.to_vec(),
+        destination: destination.to_vec(),
+        proto: draft.l4proto,
+        first,
+        second,
+    })
 }
 
 fn message(
@@ -153,15 +173,14 @@ fn message(
     /// Seconds; longer than any run.
     const TIMEOUT: u32 = 3600;
     const CONFIRMED: u32 = 8;
+    const EXPECTED: u32 = 1;
     const TCP: u16 = 1;
     const TCP_STATE: u16 = 1;
     const ESTABLISHED: u8 = 3;
     let mut body = Vec::new();
     put(&mut body, cta::TUPLE_ORIG | NESTED, &tuple_body(family, original));
     put(&mut body, cta::TUPLE_REPLY | NESTED, &tuple_body(family, reply));
-    let mut status = CONFIRMED;
-    status |= if flow.seen_reply { 2 } else { 0 };
-    status |= if flow.assured { 4 } else { 0 };
+    let status = CONFIRMED | flow.status & !EXPECTED;
     put(&mut body, cta::STATUS, &status.to_be_bytes());
     put(&mut body, cta::TIMEOUT, &TIMEOUT.to_be_bytes());
     put(&mut body, cta::MARK, &mark.to_be_bytes());
@@ -172,7 +191,7 @@ fn message(
         put(&mut tcp, TCP | NESTED, &state);
         put(&mut body, cta::PROTOINFO | NESTED, &tcp);
     }
-    if flow.related {
+    if flow.status & EXPECTED != 0 {
         put(&mut body, cta::TUPLE_MASTER | NESTED, &tuple_body(family, &master(family)));
     }
     if let Some(to) = translation {

@@ -8,9 +8,9 @@ use crate::world::OWNERS;
 use doorward::net::Family;
 use doorward::ruleset::Hook;
 use doorward::trace::Device;
+use doorward_kernel::Socket;
 use doorward_kernel::link::Links;
 use doorward_kernel::netns::OwnNetNs;
-use doorward_kernel::Socket;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType, sockopt};
 use rustix::net::{SendFlags, sendto};
 use std::fs;
@@ -179,8 +179,7 @@ fn beyond(family: Family, place: usize) -> IpAddr {
 
 /// The socket at the far end of an interface; this thread is out there.
 fn open_wire(name: &str) -> OwnedFd {
-    let wire =
-        socket::socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    let wire = socket::socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None).unwrap();
     let mut interfaces = nix::ifaddrs::getifaddrs().unwrap();
     let address = interfaces
         .find_map(|one| (one.interface_name == name).then(|| one.address?.as_link_addr().copied()).flatten())

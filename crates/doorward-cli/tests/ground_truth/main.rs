@@ -216,7 +216,8 @@ fn turn_one(ruleset: &mut Ruleset, dice: &mut Dice) {
     };
     let chains = ruleset.tables.iter_mut().flat_map(|table| &mut table.chains);
     let bases = chains.filter(|chain| chain.base.is_some());
-    let mut rules: Vec<&mut Rule> = bases.flat_map(|chain| &mut chain.rules).filter(|rule| decides(rule)).collect();
+    let mut rules: Vec<&mut Rule> =
+        bases.flat_map(|chain| &mut chain.rules).filter(|rule| decides(rule)).collect();
     let rule = rules.remove(dice.below(rules.len()));
     *rule = std::mem::take(rule).commented(TURNED);
 }

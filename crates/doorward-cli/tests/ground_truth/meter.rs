@@ -117,7 +117,9 @@ pub(crate) fn install(socket: &Socket, needs: &Needs, marks: &Marks, packets: us
         ]));
     }
     if needs.conntrack {
-        table.sets.push(map("ct_marks", places(marks.connection), |place| marks.connection[usize::from(place)]));
+        table
+            .sets
+            .push(map("ct_marks", places(marks.connection), |place| marks.connection[usize::from(place)]));
         let load = match needs.hook {
             Hook::Output => vec![
                 meta(MetaKey::Priority, R0),
@@ -203,7 +205,8 @@ fn record_connections(table: &mut Table, rules: &mut Vec<Rule>, hook: Hook, room
     for (family, width) in [(4usize, 1usize), (6, 4)] {
         let keys = if family == 4 { (CtKey::SrcIp, CtKey::DstIp) } else { (CtKey::SrcIp6, CtKey::DstIp6) };
         let tuple = |exprs: &mut Vec<Expr>, dir, mut reg: Reg| {
-            for (key, regs) in [(keys.0, width), (keys.1, width), (CtKey::ProtoSrc, 1), (CtKey::ProtoDst, 1)] {
+            for (key, regs) in [(keys.0, width), (keys.1, width), (CtKey::ProtoSrc, 1), (CtKey::ProtoDst, 1)]
+            {
                 exprs.push(Expr::Ct { key, dir: Some(dir), dreg: reg });
                 reg = after(reg, regs * 4);
             }
@@ -345,8 +348,7 @@ fn map(name: &str, keys: impl Iterator<Item = u8>, value: impl Fn(u8) -> u32) ->
     let mut set = Set::over(name, &[KeyPart::L4proto]);
     set.flags = set_flags::MAP;
     set.data = Some(DataType::Value { kind: 19, len: 4 });
-    let element =
-        |key: u8| Element { data: Some(Data::Value(host(value(key)))), ..Element::of(vec![key]) };
+    let element = |key: u8| Element { data: Some(Data::Value(host(value(key)))), ..Element::of(vec![key]) };
     set.elements = Elements::Full(keys.map(element).collect());
     set
 }

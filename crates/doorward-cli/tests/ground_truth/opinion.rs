@@ -98,7 +98,9 @@ pub(crate) const TURNED: &str = "read the wrong way by one";
 
 pub(crate) fn contrary(ruleset: &Ruleset) -> Box<dyn Opinion + '_> {
     let mut turned = ruleset.clone();
-    for rule in turned.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules) {
+    for rule in
+        turned.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules)
+    {
         if is_turned(rule) {
             for expr in &mut rule.exprs {
                 *expr = match expr {

@@ -98,7 +98,11 @@ impl<'a> Packets<'a> {
     }
 
     fn fulfil(&self, dice: &mut Dice, draft: &mut Draft, wish: &Wish, at_edge: bool) {
-        let values = if at_edge && !wish.edges.is_empty() || wish.inside.is_empty() { &wish.edges } else { &wish.inside };
+        let values = if at_edge && !wish.edges.is_empty() || wish.inside.is_empty() {
+            &wish.edges
+        } else {
+            &wish.inside
+        };
         if values.is_empty() {
             return;
         }
@@ -142,10 +146,7 @@ impl<'a> Packets<'a> {
 }
 
 fn decides_protocol(field: &Field) -> bool {
-    matches!(
-        field,
-        Field::Meta(MetaKey::L4proto) | Field::Payload(PayloadBase::Network, 9, 1) | Field::Payload(PayloadBase::Network, 6, 1)
-    )
+    matches!(field, Field::Meta(MetaKey::L4proto) | Field::Payload(PayloadBase::Network, 6 | 9, 1))
 }
 
 /// A field of a transport header is of use in a packet that has it.
@@ -178,10 +179,15 @@ fn family(dice: &mut Dice, targets: &[Target]) -> Family {
             for part in &wish.parts {
                 let value = wish.inside.first().map(Vec::as_slice).unwrap_or_default();
                 let asked = match (&part.field, value) {
-                    (Field::Meta(MetaKey::Nfproto), [2]) | (Field::Meta(MetaKey::Protocol), [8, 0]) => Some(Family::V4),
-                    (Field::Meta(MetaKey::Nfproto), [10]) | (Field::Meta(MetaKey::Protocol), [0x86, 0xdd]) => Some(Family::V6),
+                    (Field::Meta(MetaKey::Nfproto), [2]) | (Field::Meta(MetaKey::Protocol), [8, 0]) => {
+                        Some(Family::V4)
+                    }
+                    (Field::Meta(MetaKey::Nfproto), [10])
+                    | (Field::Meta(MetaKey::Protocol), [0x86, 0xdd]) => Some(Family::V6),
                     (Field::Payload(PayloadBase::Network, 12 | 16, 4), _) => Some(Family::V4),
-                    (Field::Payload(PayloadBase::Network, 8 | 24, 5..), _) | (Field::Exthdr { .. }, _) => Some(Family::V6),
+                    (Field::Payload(PayloadBase::Network, 8 | 24, 5..) | Field::Exthdr { .. }, _) => {
+                        Some(Family::V6)
+                    }
                     _ => None,
                 };
                 if let Some(family) = asked
@@ -251,8 +257,10 @@ fn wish(dice: &mut Dice, test: Test, to: Option<&str>) -> Wish {
         }
         Ask::Lookup(set, _, invert) => {
             let keys = keys(dice, set, to);
-            let beside: Vec<Vec<u8>> =
-                keys.iter().flat_map(|key| [near(key, false), near(key, true), in_part(dice, &test.parts, key)]).collect();
+            let beside: Vec<Vec<u8>> = keys
+                .iter()
+                .flat_map(|key| [near(key, false), near(key, true), in_part(dice, &test.parts, key)])
+                .collect();
             edges.extend(keys.iter().cloned());
             edges.extend(beside.iter().cloned());
             if invert { beside } else { keys }
@@ -267,7 +275,8 @@ fn single_bits(parts: &[Part], len: usize) -> Vec<Vec<u8>> {
     for part in parts {
         for step in &part.steps {
             let crate::fields::Step::Mask { mask, .. } = step else { continue };
-            for bit in (0..mask.len().min(len) * 8).filter(|bit| mask[bit / 8] & 1 << (bit % 8) != 0).take(16) {
+            for bit in (0..mask.len().min(len) * 8).filter(|bit| mask[bit / 8] & 1 << (bit % 8) != 0).take(16)
+            {
                 let mut value = vec![0; len];
                 value[bit / 8] = 1 << (bit % 8);
                 bits.push(value);
@@ -301,10 +310,14 @@ fn keys(dice: &mut Dice, set: &Set, to: Option<&str>) -> Vec<Vec<u8>> {
             keys.push(end.clone());
             keys.push(middle(key, end));
         } else if interval {
-            let end = list.iter().filter(|other| other.flags & 1 != 0 && other.key > *key).map(|other| &other.key).min();
-            let last = end.map_or_else(|| vec![0xff; key.len()], |end| near(end, false));
-            keys.push(middle(key, &last));
-            keys.push(last);
+            let end = list
+                .iter()
+                .filter(|other| other.flags & 1 != 0 && other.key > *key)
+                .map(|other| &other.key)
+                .min();
+            let upper = end.map_or_else(|| vec![0xff; key.len()], |end| near(end, false));
+            keys.push(middle(key, &upper));
+            keys.push(upper);
         }
     }
     if keys.is_empty() && to.is_some() {

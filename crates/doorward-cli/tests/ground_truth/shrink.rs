@@ -115,7 +115,8 @@ fn forget_calls(table: &mut Table, gone: &BTreeSet<String>) {
     };
     for set in &mut table.sets {
         if let Elements::Full(elements) = &mut set.elements {
-            elements.retain(|element| !matches!(&element.data, Some(Data::Verdict(verdict)) if calls(verdict)));
+            elements
+                .retain(|element| !matches!(&element.data, Some(Data::Verdict(verdict)) if calls(verdict)));
         }
     }
     for chain in &mut table.chains {

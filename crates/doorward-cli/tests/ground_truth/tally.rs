@@ -98,12 +98,19 @@ impl Coverage {
 
     /// Each kind that is promised and its share of the rules in percent.
     pub(crate) fn shares(&self) -> Vec<(&'static str, f64)> {
-        KINDS.iter().map(|kind| (*kind, share(self.kinds.get(kind).copied().unwrap_or(0), self.rules))).collect()
+        KINDS
+            .iter()
+            .map(|kind| (*kind, share(self.kinds.get(kind).copied().unwrap_or(0), self.rules)))
+            .collect()
     }
 
     /// The table of it.
     pub(crate) fn table(&self) -> String {
-        let mut text = format!("{} rules, {} in the median ruleset; share of rules with\n", self.rules, self.median_rules());
+        let mut text = format!(
+            "{} rules, {} in the median ruleset; share of rules with\n",
+            self.rules,
+            self.median_rules()
+        );
         for line in self.shares().chunks(4) {
             for (kind, share) in line {
                 let _ = write!(text, "  {kind:24}{share:5.1} %");
@@ -116,16 +123,76 @@ impl Coverage {
 
 /// Every kind of which there must be some.
 pub(crate) const KINDS: &[&str] = &[
-    "l4proto", "nfproto", "ifname exact", "ifname wildcard", "ifname negated", "ifindex", "meta mark", "ethertype",
-    "length", "skuid or skgid", "address exact", "address prefix", "address masked", "address range",
-    "address negated", "ttl or hop limit", "protocol field", "tos byte", "port exact", "port range",
-    "port ordered", "icmp type", "icmp code", "tcp flags", "odd slice", "inner", "cmp eq", "cmp neq", "cmp lt",
-    "cmp lte", "cmp gt", "cmp gte", "range", "range negated", "range inverted", "bitwise mask", "bitwise xor",
-    "shift", "byteorder", "immediate", "hash set", "interval set", "concatenation", "interval concat",
-    "anonymous set", "named set", "inverted lookup", "catch-all", "map to value", "verdict map",
-    "counted elements", "ct state bits", "ct state exact", "ct direction", "ct status", "ct mark", "ct address",
-    "ct port", "sets meta mark", "sets ct mark", "extension header", "fib type", "counter", "comment", "accept",
-    "drop", "jump", "goto", "return", "continue",
+    "l4proto",
+    "nfproto",
+    "ifname exact",
+    "ifname wildcard",
+    "ifname negated",
+    "ifindex",
+    "meta mark",
+    "ethertype",
+    "length",
+    "skuid or skgid",
+    "address exact",
+    "address prefix",
+    "address masked",
+    "address range",
+    "address negated",
+    "ttl or hop limit",
+    "protocol field",
+    "tos byte",
+    "port exact",
+    "port range",
+    "port ordered",
+    "icmp type",
+    "icmp code",
+    "tcp flags",
+    "odd slice",
+    "inner",
+    "cmp eq",
+    "cmp neq",
+    "cmp lt",
+    "cmp lte",
+    "cmp gt",
+    "cmp gte",
+    "range",
+    "range negated",
+    "range inverted",
+    "bitwise mask",
+    "bitwise xor",
+    "shift",
+    "byteorder",
+    "immediate",
+    "hash set",
+    "interval set",
+    "concatenation",
+    "interval concat",
+    "anonymous set",
+    "named set",
+    "inverted lookup",
+    "catch-all",
+    "map to value",
+    "verdict map",
+    "counted elements",
+    "ct state bits",
+    "ct state exact",
+    "ct direction",
+    "ct status",
+    "ct mark",
+    "ct address",
+    "ct port",
+    "sets meta mark",
+    "sets ct mark",
+    "extension header",
+    "fib type",
+    "counter",
+    "comment",
+    "accept",
+    "drop",
+    "jump",
+    "goto",
+    "return",
+    "continue",
 ];
 
 fn kinds(table: &Table, rule: &Rule) -> BTreeSet<&'static str> {
@@ -150,7 +217,9 @@ fn plain_kind(expr: &Expr) -> Option<&'static str> {
         Expr::Immediate { .. } => "immediate",
         Expr::Byteorder { .. } => "byteorder",
         Expr::Bitwise { op: Bitop::Shl(_) | Bitop::Shr(_), .. } => "shift",
-        Expr::Bitwise { op: Bitop::MaskXor { xor, .. }, .. } if xor.iter().any(|byte| *byte != 0) => "bitwise xor",
+        Expr::Bitwise { op: Bitop::MaskXor { xor, .. }, .. } if xor.iter().any(|byte| *byte != 0) => {
+            "bitwise xor"
+        }
         Expr::Bitwise { .. } => "bitwise mask",
         Expr::Verdict(Verdict::Accept) => "accept",
         Expr::Verdict(Verdict::Drop) => "drop",
@@ -222,7 +291,13 @@ fn loaded(part: &Part, ask: &Ask, kinds: &mut BTreeSet<&'static str>) {
             kinds.extend(meta_kind(key, ask, negated));
         }
         Field::Payload(PayloadBase::Network, 12 | 16 | 8 | 24, 4 | 16) => {
-            kinds.insert(if ranged { "address range" } else if masked { "address masked" } else { "address exact" });
+            kinds.insert(if ranged {
+                "address range"
+            } else if masked {
+                "address masked"
+            } else {
+                "address exact"
+            });
             if negated {
                 kinds.insert("address negated");
             }

@@ -7,8 +7,8 @@ use crate::draft::{Draft, Fragment, Track};
 use crate::fields::{Field, tests};
 use crate::lab::{BURST, FIRST_ID, Lab};
 use crate::meter::{self, EntryFacts, Facts, Marks, Needs};
-use doorward::net::Family;
 use crate::world::World;
+use doorward::net::Family;
 use doorward::ruleset::{
     Base, Chain, ChainKind, Expr, FibResult, Hook, PayloadBase, Policy, Rule, Ruleset, Step, Table,
     TableFamily, Transaction, Udata, Verdict,
@@ -75,7 +75,9 @@ impl<'a> Trial<'a> {
         let ct_marks = places(drafts.iter().map(|draft| draft.ct_mark));
         let in_order = |places: &HashMap<u32, usize>| {
             let mut list = vec![0; places.len()];
-            places.iter().for_each(|(mark, place)| list[*place] = *mark);
+            for (mark, place) in places {
+                list[*place] = *mark;
+            }
             list
         };
         let (packet_marks, connection_marks) = (in_order(&marks), in_order(&ct_marks));
@@ -158,12 +160,15 @@ fn needs(ruleset: &Ruleset, hook: Hook) -> Needs {
     let mut fib = BTreeSet::new();
     let changes = changes(ruleset);
     let mut conntrack = changes;
-    for (table, rule) in ruleset.tables.iter().flat_map(|table| {
-        table.chains.iter().flat_map(|chain| &chain.rules).map(move |rule| (table, rule))
-    }) {
-        conntrack |= rule.exprs.iter().any(|expr| {
-            matches!(expr, Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Connlimit { .. })
-        });
+    for (table, rule) in ruleset
+        .tables
+        .iter()
+        .flat_map(|table| table.chains.iter().flat_map(|chain| &chain.rules).map(move |rule| (table, rule)))
+    {
+        conntrack |= rule
+            .exprs
+            .iter()
+            .any(|expr| matches!(expr, Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Connlimit { .. }));
         for part in tests(table, rule).iter().flat_map(|test| &test.parts) {
             if let Field::Fib(result, flags) = part.field
                 && askable(hook, result, flags)
@@ -231,7 +236,12 @@ fn packet(lab: &Lab, draft: &Draft, needs: &Needs, facts: &Facts, link: Vec<u8>)
         mark: facts.mark,
         owner: output.then_some(draft.owner),
         ct: conntrack(draft, facts),
-        fib: needs.fib.iter().zip(&facts.fib).map(|((result, flags), number)| (*result, *flags, *number)).collect(),
+        fib: needs
+            .fib
+            .iter()
+            .zip(&facts.fib)
+            .map(|((result, flags), number)| (*result, *flags, *number))
+            .collect(),
     }
 }
 
@@ -296,8 +306,12 @@ pub(crate) fn judging(ruleset: &Ruleset, hook: Hook) -> Ruleset {
 pub(crate) fn describe(packet: &Packet) -> String {
     let addr = |at: usize| -> IpAddr {
         match packet.family {
-            Family::V4 => IpAddr::from(<[u8; 4]>::try_from(&packet.network[12 + at * 4..16 + at * 4]).unwrap()),
-            Family::V6 => IpAddr::from(<[u8; 16]>::try_from(&packet.network[8 + at * 16..24 + at * 16]).unwrap()),
+            Family::V4 => {
+                IpAddr::from(<[u8; 4]>::try_from(&packet.network[12 + at * 4..16 + at * 4]).unwrap())
+            }
+            Family::V6 => {
+                IpAddr::from(<[u8; 16]>::try_from(&packet.network[8 + at * 16..24 + at * 16]).unwrap())
+            }
         }
     };
     let name = |device: &Option<doorward::trace::Device>| {

@@ -38,7 +38,8 @@ impl World {
             addr[12..].copy_from_slice(&tail);
             addr
         };
-        let mut six = vec![base([0, 0, 0, 1]), base([0, 0, 0, 7]), base([0, 1, 0, 7]), base([0xff, 0, 0, 0xff])];
+        let mut six =
+            vec![base([0, 0, 0, 1]), base([0, 0, 0, 7]), base([0, 1, 0, 7]), base([0xff, 0, 0, 0xff])];
         let mut other = base([0, 0, 1, 1]);
         other[4] = 0xde;
         six.push(other);
@@ -94,8 +95,9 @@ impl World {
     pub(crate) fn device_index(&self, dice: &mut Dice) -> u32 {
         if dice.chance(10) { 1 } else { dice.pick(&self.devices).index }
     }
+}
 
-    pub(crate) fn owner(&self, dice: &mut Dice) -> (u32, u32) {
-        *dice.pick(&OWNERS)
-    }
+/// One of those who send.
+pub(crate) fn owner(dice: &mut Dice) -> (u32, u32) {
+    *dice.pick(&OWNERS)
 }

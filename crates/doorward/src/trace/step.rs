@@ -160,11 +160,8 @@ impl<'r, 'a> Run<'r, 'a> {
         dreg: Reg,
     ) -> Result<Step<'a>, Stop> {
         let mistaken = self.wire.mistaken(base, offset, len).is_some() && self.ask(expr, None);
-        let bytes = if mistaken {
-            self.wire.mistaken(base, offset, len)
-        } else {
-            self.wire.load(base, offset, len)
-        };
+        let bytes =
+            if mistaken { self.wire.mistaken(base, offset, len) } else { self.wire.load(base, offset, len) };
         match bytes {
             Some(_) if self.wire.unknown => self.registers.forget(dreg, size(len)?)?,
             Some(bytes) => self.registers.store(dreg, bytes)?,

@@ -4,7 +4,7 @@ use super::Forge;
 use crate::code::{
     R0, after, byteorder, cmp, ct, eq, host, immediate, mask, mask_xor, meta, padded, payload, shift,
 };
-use crate::world::World;
+use crate::world::{World, owner};
 use doorward::net::Family;
 use doorward::ruleset::{
     Bitop, CmpOp, CtDir, CtKey, Expr, Fib, FibResult, Hook, MetaKey, PayloadBase, Reg, TableFamily, exthdr,
@@ -169,12 +169,12 @@ impl Forge<'_> {
     }
 
     fn owner(&mut self) -> Vec<Expr> {
-        let (user, group) = self.world.owner(self.dice);
+        let (user, group) = owner(self.dice);
         let (key, id) = if self.dice.chance(60) { (MetaKey::Skuid, user) } else { (MetaKey::Skgid, group) };
         if self.dice.chance(60) {
             return vec![meta(key, R0), cmp(eq_or_not(self), host(id))];
         }
-        let other = self.world.owner(self.dice).0.to_be_bytes().to_vec();
+        let other = owner(self.dice).0.to_be_bytes().to_vec();
         vec![meta(key, R0), byteorder(R0, 4, 4), range(self, id.to_be_bytes().to_vec(), other)]
     }
 
@@ -475,9 +475,7 @@ pub(super) fn key_part(forge: &mut Forge<'_>, kind: Part, reg: Reg) -> (Vec<Expr
             let value = world.mark(forge.dice).to_be_bytes().to_vec();
             (vec![meta(MetaKey::Mark, reg), byteorder(reg, 4, 4)], value)
         }
-        Part::State => {
-            (vec![ct(CtKey::State, None, reg)], host(*forge.dice.pick(&[1, 2, 4, 8, 64])))
-        }
+        Part::State => (vec![ct(CtKey::State, None, reg)], host(*forge.dice.pick(&[1, 2, 4, 8, 64]))),
     }
 }
 

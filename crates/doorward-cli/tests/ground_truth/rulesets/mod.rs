@@ -141,7 +141,8 @@ impl Forge<'_> {
     /// How a rule or an element ends.
     fn end(&mut self) -> Verdict {
         let calls = if self.callable.is_empty() { 0 } else { 34 };
-        match self.dice.weighted(&[(24, 'a'), (18, 'd'), (calls, 'j'), (calls / 4, 'g'), (8, 'r'), (4, 'c')]) {
+        match self.dice.weighted(&[(24, 'a'), (18, 'd'), (calls, 'j'), (calls / 4, 'g'), (8, 'r'), (4, 'c')])
+        {
             'a' => Verdict::Accept,
             'd' => Verdict::Drop,
             'j' => Verdict::Jump(self.dice.pick(self.callable).clone()),

@@ -166,7 +166,8 @@ impl Forge<'_> {
     fn keys(&mut self, columns: &[Vec<Vec<u8>>], count: usize) -> Vec<Element> {
         let keys: BTreeSet<Vec<u8>> = (0..count)
             .map(|_| {
-                let values: Vec<&[u8]> = columns.iter().map(|column| self.dice.pick(column).as_slice()).collect();
+                let values: Vec<&[u8]> =
+                    columns.iter().map(|column| self.dice.pick(column).as_slice()).collect();
                 concat(&values)
             })
             .collect();
@@ -210,7 +211,8 @@ impl Forge<'_> {
             let (mut lows, mut highs) = (vec![low], vec![high]);
             for column in &columns[1..] {
                 let (one, other) = (self.dice.pick(column), self.dice.pick(column));
-                let (low, high) = if self.dice.chance(50) { (one, one) } else { (one.min(other), one.max(other)) };
+                let (low, high) =
+                    if self.dice.chance(50) { (one, one) } else { (one.min(other), one.max(other)) };
                 lows.push(low);
                 highs.push(high);
             }
