@@ -91,6 +91,13 @@ impl<'a> Builder<'a> {
         self.push(chain, Rule::new(exprs));
     }
 
+    /// Adds a rule for each expression.
+    pub(super) fn rules(&mut self, chain: &str, each: impl IntoIterator<Item = Expr>) {
+        for expr in each {
+            self.rule(chain, vec![expr]);
+        }
+    }
+
     /// Adds a rule with a comment.
     pub(super) fn commented(&mut self, chain: &str, exprs: Vec<Expr>, comment: &str) {
         self.push(chain, Rule::new(exprs).commented(comment));

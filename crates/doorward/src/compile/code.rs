@@ -78,6 +78,11 @@ pub(super) fn ct_dnat() -> Vec<Expr> {
     ct_bits(CtKey::Status, 0x20)
 }
 
+/// `ct status & dnat == 0`: nobody did.
+pub(super) fn ct_not_dnat() -> Vec<Expr> {
+    vec![Expr::Ct { key: CtKey::Status, dir: None, dreg: R0 }, mask(R0, host(0x20)), eq(host(0))]
+}
+
 fn ct_bits(key: CtKey, bits: u32) -> Vec<Expr> {
     vec![Expr::Ct { key, dir: None, dreg: R0 }, mask(R0, host(bits)), cmp(CmpOp::Neq, host(0))]
 }
@@ -126,6 +131,18 @@ pub(super) fn tcp_flags(bits: u8, op: CmpOp, value: u8) -> Vec<Expr> {
 /// First byte of the transport header: the type of ICMP.
 pub(super) fn icmp_type(number: u8) -> Vec<Expr> {
     vec![payload(PayloadBase::Transport, 0, 1, R0), eq(vec![number])]
+}
+
+/// The same within a range.
+pub(super) fn icmp_types(first: u8, last: u8) -> Vec<Expr> {
+    if first == last {
+        return icmp_type(first);
+    }
+    vec![
+        payload(PayloadBase::Transport, 0, 1, R0),
+        cmp(CmpOp::Gte, vec![first]),
+        cmp(CmpOp::Lte, vec![last]),
+    ]
 }
 
 /// Hop limit of IPv6.

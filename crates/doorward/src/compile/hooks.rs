@@ -254,52 +254,66 @@ fn icmp_chain(builder: &mut Builder<'_>, judge: Judge, family: Family) -> String
         }
         builder.rule(&chain, [test, vec![code::goto(&target)]].concat());
     };
-    judged(builder, code::icmp_type(echo));
-    // What a host needs passes, unless a block names it.
-    let essential = match stage::named_icmp_blocks(builder, stage) {
-        None => builder.yes(),
-        Some(named) => {
-            let essential = builder.name(&format!("{}_{suffix}_essential", judge.name));
-            builder.rule(&essential, vec![code::jump(&named)]);
-            builder.rule(&essential, vec![code::goto(&builder.yes())]);
-            essential
-        }
-    };
+    let essential = essential(builder, stage, &format!("{}_{suffix}_essential", judge.name));
+    // Neighbours are not tracked.
     if family == Family::V6 {
         neighbours(builder, judge, &chain, &essential);
     }
-    if judge.way != Way::Out {
-        let checks = stage::source_checks(builder, family);
-        builder.rule(&chain, vec![code::jump(&checks)]);
-        stage::destination_checks(builder, place, &chain);
-    }
-    builder.commented(
-        &chain,
-        [code::ct_state(state::ESTABLISHED | state::RELATED), vec![code::goto(&essential)]].concat(),
-        "built in: ICMP replies and errors",
-    );
     builder.commented(
         &chain,
         [code::ct_state(state::INVALID), vec![code::counter(), code::drop()]].concat(),
         "built in: invalid packets",
     );
+    judged(builder, code::icmp_type(echo));
+    if judge.way != Way::Out {
+        let checks = stage::source_checks(builder, family);
+        builder.rule(&chain, vec![code::jump(&checks)]);
+        stage::destination_checks_of_either(builder, place, &chain);
+    }
+    builder.commented(
+        &chain,
+        [code::ct_state(state::ESTABLISHED), vec![code::goto(&essential)]].concat(),
+        "built in: ICMP replies",
+    );
+    // Related is what quotes a connection; of this only the errors are needed (RFC 4890), and no redirects.
+    let errors: &[(u8, u8)] = if family == Family::V4 { &[(3, 3), (11, 12)] } else { &[(1, 4)] };
+    for (first, last) in errors {
+        let code = [
+            code::ct_state(state::RELATED),
+            code::icmp_types(*first, *last),
+            vec![code::goto(&essential)],
+        ];
+        builder.commented(&chain, code.concat(), "built in: ICMP errors");
+    }
     judged(builder, Vec::new());
     chain
+}
+
+/// The chain through which goes what a host needs: it passes, unless a block names it. Such packets open nothing,
+/// so a block speaks of their own addresses, also where a connection was translated.
+fn essential(builder: &mut Builder<'_>, stage: Stage, name: &str) -> String {
+    let Some(named) = stage::named_icmp_blocks(builder, stage) else { return builder.yes() };
+    let name = builder.name(name);
+    builder.open(&name);
+    let yes = builder.yes();
+    if stage.way == Way::Forward
+        && let Some(published) =
+            stage::named_icmp_blocks(builder, Stage { way: Way::Published, ..stage })
+    {
+        let dnat = format!("{name}_dnat");
+        builder.rule(&name, [code::ct_dnat(), vec![code::goto(&dnat)]].concat());
+        builder.rules(&dnat, [code::jump(&published), code::goto(&yes)]);
+    }
+    builder.rules(&name, [code::jump(&named), code::goto(&yes)]);
+    name
 }
 
 /// What ICMPv6 does on the own link: neighbour discovery (133-136) and multicast listeners (130-132, 143). No
 /// router passes it on, so it is forwarded on a bridge only.
 fn neighbours(builder: &mut Builder<'_>, judge: Judge, chain: &str, essential: &str) {
-    let between = |first: u8, last: u8| {
-        vec![
-            code::payload(PayloadBase::Transport, 0, 1, R0),
-            code::cmp(CmpOp::Gte, vec![first]),
-            code::cmp(CmpOp::Lte, vec![last]),
-        ]
-    };
     for (types, hops, words) in [
-        (between(133, 136), 255, "built in: neighbour discovery, router advertisements"),
-        (between(130, 132), 1, "built in: multicast listeners"),
+        (code::icmp_types(133, 136), 255, "built in: neighbour discovery, router advertisements"),
+        (code::icmp_types(130, 132), 1, "built in: multicast listeners"),
         (code::icmp_type(143), 1, "built in: multicast listeners"),
     ] {
         let mut code = [types, code::hop_limit(hops)].concat();

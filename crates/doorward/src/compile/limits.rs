@@ -164,6 +164,24 @@ fn not_tcp() -> Vec<Expr> {
     vec![code::meta(MetaKey::L4proto, R0), code::cmp(CmpOp::Neq, vec![Proto::TCP.0])]
 }
 
+/// How the sets of a sentence's buckets are called, between what they hold and what they are kept by.
+fn bucket(sentence: &str) -> String {
+    let mut id = String::new();
+    for byte in Sha256::digest(sentence.as_bytes()).iter().take(6) {
+        let _ = write!(id, "{byte:02x}");
+    }
+    id
+}
+
+/// Names of all sets in which a sentence's buckets can be, in both families: without room left, a key is in each.
+pub(super) fn set_names(sentence: &str) -> impl Iterator<Item = String> + use<> {
+    let id = bucket(sentence);
+    ["spent", "debt", "meter"].into_iter().flat_map(move |what| {
+        let id = id.clone();
+        ["4", "6", "all"].into_iter().map(move |suffix| format!("{what}_{id}_{suffix}"))
+    })
+}
+
 struct Sets {
     spent: String,
     /// Bucket without its last token, and who owes that one; none for a bucket of one token.
@@ -177,10 +195,7 @@ struct Sets {
 impl Sets {
     /// Buckets belong to the exact sentence, so they are named by it and outlive generations.
     fn make(builder: &mut Builder<'_>, rule: &Rule, limit: Limit, key: Key) -> Sets {
-        let mut id = String::new();
-        for byte in Sha256::digest(rule.origin.sentence.as_bytes()).iter().take(6) {
-            let _ = write!(id, "{byte:02x}");
-        }
+        let id = bucket(&rule.origin.sentence);
         let name = |what: &str| format!("{what}_{id}_{}", key.suffix());
         let parts = [key.part()];
         let token = (u64::from(limit.seconds) * 1000).div_ceil(u64::from(limit.rate.max(1)));

@@ -43,6 +43,27 @@ impl Default for Options {
 /// with its first acknowledgement. The other seven bits of the byte belong to trials.
 pub const PENDING: u32 = 0x4000_0000;
 
+/// Sets of the table that stand for something of the policy, by name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Stands {
+    /// For the banned sources.
+    Banned,
+    /// For the buckets of a sentence that have no room.
+    Spent(String),
+}
+
+/// What the sets of a policy's table that change from the packet path stand for.
+#[must_use]
+pub fn stands_for(policy: &Resolved) -> Vec<(String, Stands)> {
+    let bans = ["ban4", "ban6"].map(|name| (name.to_owned(), Stands::Banned));
+    let limited = policy.rules.iter().filter(|rule| rule.limit.is_some());
+    let buckets = limited.flat_map(|rule| {
+        let sentence = rule.origin.sentence.to_string();
+        limits::set_names(&sentence).map(move |name| (name, Stands::Spent(sentence.clone()))).collect::<Vec<_>>()
+    });
+    bans.into_iter().chain(buckets).collect()
+}
+
 /// Compiles a policy.
 #[must_use]
 pub fn compile(policy: &Resolved, options: &Options) -> Table {

@@ -109,9 +109,12 @@ fn fill(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
         builder.rule(chain, vec![code::jump(&checks)]);
         destination_checks(builder, stage.place, chain);
         trust(builder, stage, chain);
+    }
+    // A ban names nothing, so it does not reach what a host needs.
+    dhcp(builder, stage, chain, true);
+    if stage.arrives() {
         bans(builder, stage, chain);
     }
-    dhcp(builder, stage, chain, true);
     for verdict in [Verdict::Block, Verdict::Reject] {
         let sentences = said(builder, stage, verdict, |_| true);
         log(builder, stage, chain, &sentences);
@@ -155,6 +158,19 @@ pub(super) fn destination_checks(builder: &mut Builder<'_>, place: Place, chain:
     for (prefix, why) in never_outside(place.family) {
         let test = if place.original { code::addressed_in(prefix) } else { code::address_in(prefix, false) };
         builder.commented(chain, [test, vec![code::counter(), code::drop()]].concat(), why);
+    }
+}
+
+/// The same where packets that were translated pass beside those that were not. What is not tracked is judged
+/// further on.
+pub(super) fn destination_checks_of_either(builder: &mut Builder<'_>, place: Place, chain: &str) {
+    for (prefix, why) in never_outside(place.family) {
+        for test in [
+            [code::address_in(prefix, false), code::ct_not_dnat()].concat(),
+            [code::ct_dnat(), code::addressed_in(prefix)].concat(),
+        ] {
+            builder.commented(chain, [test, vec![code::counter(), code::drop()]].concat(), why);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod classes;
 mod connection;
 mod expects;
 mod judge;
+pub mod sets;
 #[cfg(test)]
 mod tests;
 

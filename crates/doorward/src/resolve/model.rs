@@ -20,6 +20,20 @@ pub struct Resolved {
     pub bridges: Vec<String>,
 }
 
+impl Resolved {
+    /// The policy without sentences.
+    #[must_use]
+    pub fn empty() -> Resolved {
+        Resolved {
+            rules: Vec::new(),
+            trust: Vec::new(),
+            defaults: Defaults::built_in(),
+            expects: Vec::new(),
+            bridges: Vec::new(),
+        }
+    }
+}
+
 /// What happens to the rest, per way.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Defaults {
@@ -34,6 +48,18 @@ pub struct Defaults {
 }
 
 impl Defaults {
+    /// What holds where no sentence says otherwise.
+    #[must_use]
+    pub fn built_in() -> Defaults {
+        let of = |verdict| DefaultRule { verdict, origin: None };
+        Defaults {
+            r#in: of(Verdict::Block),
+            out: of(Verdict::Allow),
+            published: of(Verdict::Block),
+            forward: of(Verdict::Block),
+        }
+    }
+
     /// The default of a way.
     #[must_use]
     pub fn of(&self, way: Way) -> &DefaultRule {

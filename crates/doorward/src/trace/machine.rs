@@ -53,7 +53,7 @@ impl<'a> Machine<'a> {
     /// What accepts ends its own base chain only, everything else ends the hook. Tables that sleep are left out.
     /// A `nat` chain is run where the kernel would ask it, for the first packet of a connection, and counts if
     /// it drops.
-    pub fn hook(&self, packet: &Packet, assume: &mut dyn Assume) -> Trace {
+    pub fn hook(&self, packet: &Packet, assume: &mut dyn Assume) -> Trace<'a> {
         let mut run = Run::new(self, packet, assume);
         let mut bases = Vec::new();
         let mut end = End::Accepted;
@@ -70,7 +70,13 @@ impl<'a> Machine<'a> {
 
     /// Runs a packet through one chain as if its hook had called it, whatever the hook and the state of its
     /// table. A chain that no hook calls accepts at its end.
-    pub fn base_chain(&self, table: usize, chain: &str, packet: &Packet, assume: &mut dyn Assume) -> Trace {
+    pub fn base_chain(
+        &self,
+        table: usize,
+        chain: &str,
+        packet: &Packet,
+        assume: &mut dyn Assume,
+    ) -> Trace<'a> {
         let mut run = Run::new(self, packet, assume);
         let found = self.tables.get(table).and_then(|program| program.chains.get(chain));
         let Some(&chain) = found else { return run.trace(End::Stopped(Stop::NoChain), Vec::new()) };
@@ -80,7 +86,7 @@ impl<'a> Machine<'a> {
 
     /// The element that a lookup found; none if it is no element with a structure of its own.
     #[must_use]
-    pub fn element(&self, visit: &Visit, hit: &Hit) -> Option<&'a Element> {
+    pub fn element(&self, visit: &Visit<'_>, hit: &Hit) -> Option<&'a Element> {
         match &self.tables.get(visit.table)?.table.sets.get(hit.set)?.elements {
             Elements::Full(list) => list.get(hit.element?),
             Elements::Plain(_) => None,

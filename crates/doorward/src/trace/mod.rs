@@ -32,11 +32,11 @@ use crate::ruleset::Table;
 /// Runs a packet through every base chain of its hook and family; see [`Machine::hook`].
 ///
 /// Prepares all sets first: for more than one packet, keep a [`Machine`].
-pub fn hook(tables: &[Table], packet: &Packet, assume: &mut dyn Assume) -> Trace {
+pub fn hook<'a>(tables: &'a [Table], packet: &Packet, assume: &mut dyn Assume) -> Trace<'a> {
     Machine::new(tables).hook(packet, assume)
 }
 
 /// Runs a packet through one chain as if its hook had called it; see [`Machine::base_chain`].
-pub fn base_chain(table: &Table, chain: &str, packet: &Packet, assume: &mut dyn Assume) -> Trace {
+pub fn base_chain<'a>(table: &'a Table, chain: &str, packet: &Packet, assume: &mut dyn Assume) -> Trace<'a> {
     Machine::new(std::slice::from_ref(table)).base_chain(0, chain, packet, assume)
 }

@@ -222,52 +222,36 @@ impl<'r, 'a> Run<'r, 'a> {
         Ok(if passes(value) { Step::On } else { Step::Break })
     }
 
-    /// `nft_bitwise_eval`, which works on whole words, in the order of the machine.
+    /// `nft_bitwise_eval`, which works on whole words.
     fn bitwise(&mut self, sreg: Reg, dreg: Reg, len: usize, op: &Bitop) -> Result<Step<'a>, Stop> {
         let whole = len.next_multiple_of(4);
         let second = match op {
             Bitop::Other { op: 3..=5, sreg2 } => *sreg2,
-            Bitop::Other { .. } => return Err(Stop::Operation),
+            Bitop::Other { .. } | Bitop::Shl(32..) | Bitop::Shr(32..) => return Err(Stop::Operation),
             _ => Some(sreg),
         };
+        let source = self.registers.read(sreg, whole)?;
+        let other = self.registers.read(second.unwrap_or(sreg), whole)?;
         let known = second.is_some_and(|second| self.registers.known(second, whole));
         if !known || !self.registers.known(sreg, whole) {
             self.registers.forget(dreg, whole)?;
             return Ok(Step::On);
         }
-        let source = words(self.registers.read(sreg, whole)?);
-        let other = words(self.registers.read(second.unwrap_or(sreg), whole)?);
-        let mut out = [0; 16];
-        let count = whole / 4;
+        let mut out = [0; LONGEST];
+        let bytes = out.iter_mut().zip(source).zip(other);
         match op {
             Bitop::MaskXor { mask, xor } => {
-                let (mask, xor) = (words(mask), words(xor));
-                (0..count).for_each(|i| out[i] = source[i] & mask[i] ^ xor[i]);
-            }
-            Bitop::Shl(bits @ 0..32) => {
-                let mut carry = 0;
-                for i in (0..count).rev() {
-                    out[i] = source[i] << bits | carry;
-                    carry = source[i].checked_shr(32 - bits).unwrap_or(0);
+                for ((out, byte), (mask, xor)) in out.iter_mut().zip(source).zip(mask.iter().zip(xor)) {
+                    *out = byte & mask ^ xor;
                 }
             }
-            Bitop::Shr(bits @ 0..32) => {
-                let mut carry = 0;
-                for i in 0..count {
-                    out[i] = carry | source[i] >> bits;
-                    carry = source[i].checked_shl(32 - bits).unwrap_or(0);
-                }
-            }
-            Bitop::Other { op: 3, .. } => (0..count).for_each(|i| out[i] = source[i] & other[i]),
-            Bitop::Other { op: 4, .. } => (0..count).for_each(|i| out[i] = source[i] | other[i]),
-            Bitop::Other { .. } => (0..count).for_each(|i| out[i] = source[i] ^ other[i]),
-            Bitop::Shl(_) | Bitop::Shr(_) => return Err(Stop::Operation),
+            Bitop::Shl(bits) => shift_left(&mut out, source, *bits),
+            Bitop::Shr(bits) => shift_right(&mut out, source, *bits),
+            Bitop::Other { op: 3, .. } => bytes.for_each(|((out, a), b)| *out = a & b),
+            Bitop::Other { op: 4, .. } => bytes.for_each(|((out, a), b)| *out = a | b),
+            Bitop::Other { .. } => bytes.for_each(|((out, a), b)| *out = a ^ b),
         }
-        let mut bytes = [0; LONGEST];
-        for (place, word) in bytes.chunks_exact_mut(4).zip(out) {
-            place.copy_from_slice(&word.to_ne_bytes());
-        }
-        self.registers.store(dreg, &bytes[..whole])?;
+        self.registers.store(dreg, &out[..whole])?;
         Ok(Step::On)
     }
 
@@ -312,7 +296,7 @@ impl<'r, 'a> Run<'r, 'a> {
 
     /// A register as a number; none if it cannot be known.
     fn word(&self, reg: Reg) -> Result<Option<u32>, Stop> {
-        let [word, ..] = words(self.registers.read(reg, 4)?);
+        let word = word(self.registers.read(reg, 4)?);
         Ok(self.registers.known(reg, 4).then_some(word))
     }
 }
@@ -336,13 +320,27 @@ fn size(len: u32) -> Result<usize, Stop> {
     }
 }
 
-/// Bytes as words of the machine; what is missing is zero.
-fn words(bytes: &[u8]) -> [u32; 16] {
-    let mut words = [0; 16];
-    for (word, bytes) in words.iter_mut().zip(bytes.chunks(4)) {
-        let mut whole = [0; 4];
-        whole[..bytes.len()].copy_from_slice(bytes);
-        *word = u32::from_ne_bytes(whole);
+/// Words are shifted as numbers of the machine; what leaves one enters the one before it.
+fn shift_left(out: &mut [u8], source: &[u8], bits: u32) {
+    let mut carry = 0;
+    for (out, source) in out.chunks_exact_mut(4).zip(source.chunks_exact(4)).rev() {
+        let number = word(source);
+        out.copy_from_slice(&(number << bits | carry).to_ne_bytes());
+        carry = number.checked_shr(32 - bits).unwrap_or(0);
     }
-    words
+}
+
+/// The same into the one behind it.
+fn shift_right(out: &mut [u8], source: &[u8], bits: u32) {
+    let mut carry = 0;
+    for (out, source) in out.chunks_exact_mut(4).zip(source.chunks_exact(4)) {
+        let number = word(source);
+        out.copy_from_slice(&(carry | number >> bits).to_ne_bytes());
+        carry = number.checked_shl(32 - bits).unwrap_or(0);
+    }
+}
+
+/// Four bytes as a number of the machine.
+fn word(bytes: &[u8]) -> u32 {
+    u32::from_ne_bytes(bytes.try_into().unwrap_or_default())
 }

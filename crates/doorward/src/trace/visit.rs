@@ -48,13 +48,13 @@ impl fmt::Display for Stop {
 
 /// The way of a packet.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Trace {
+pub struct Trace<'a> {
     /// How it ended.
     pub end: End,
     /// The base chains that it met, in their order.
     pub bases: Vec<BaseEnd>,
     /// The rules that it met, in their order.
-    pub visits: Vec<Visit>,
+    pub visits: Vec<Visit<'a>>,
     /// Something was asked that the packet does not tell.
     pub unknown: bool,
 }
@@ -76,7 +76,7 @@ pub struct BaseEnd {
 
 /// A rule that a packet met.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Visit {
+pub struct Visit<'a> {
     /// Index of the table.
     pub table: usize,
     /// Index of the chain in the table.
@@ -84,14 +84,14 @@ pub struct Visit {
     /// Index of the rule in the chain.
     pub rule: usize,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: Outcome<'a>,
     /// The lookups that found their key, in their order.
     pub hits: Vec<Hit>,
 }
 
 /// What became of a rule; `at` is the index of an expression.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome<'a> {
     /// It ran to its end without a verdict.
     Matched,
     /// This expression did not match.
@@ -104,7 +104,7 @@ pub enum Outcome {
         /// Which.
         at: usize,
         /// The verdict.
-        verdict: Verdict,
+        verdict: &'a Verdict,
     },
     /// This expression refused the packet.
     Rejected {
@@ -130,11 +130,11 @@ pub enum Outcome {
     },
 }
 
-impl Outcome {
+impl Outcome<'_> {
     /// How many expressions of a rule of `len` took effect, one that did not match left out.
     #[must_use]
-    pub const fn effective(&self, len: usize) -> usize {
-        match *self {
+    pub const fn effective(self, len: usize) -> usize {
+        match self {
             Outcome::Matched => len,
             Outcome::Broke { at } | Outcome::Stopped { at, .. } => at,
             Outcome::Verdict { at, .. }

@@ -13,6 +13,9 @@ const DEEPEST: usize = 16;
 /// No kernel validates a ruleset in which a packet could meet more rules; ours must end on any.
 const MOST_RULES: usize = 1 << 21;
 
+/// Room for as many visits as most packets make.
+const USUAL_RULES: usize = 32;
+
 /// One packet on its way.
 pub(super) struct Run<'r, 'a> {
     pub(super) machine: &'r Machine<'a>,
@@ -28,7 +31,7 @@ pub(super) struct Run<'r, 'a> {
     pub(super) hits: Vec<Hit>,
     assume: &'r mut dyn Assume,
     asked: Vec<(Place, usize)>,
-    visits: Vec<Visit>,
+    visits: Vec<Visit<'a>>,
 }
 
 /// What an expression comes to.
@@ -71,11 +74,11 @@ impl<'r, 'a> Run<'r, 'a> {
             hits: Vec::new(),
             assume,
             asked: Vec::new(),
-            visits: Vec::new(),
+            visits: Vec::with_capacity(USUAL_RULES),
         }
     }
 
-    pub(super) fn trace(self, end: End, bases: Vec<BaseEnd>) -> Trace {
+    pub(super) fn trace(self, end: End, bases: Vec<BaseEnd>) -> Trace<'a> {
         Trace { end, bases, unknown: !self.asked.is_empty(), visits: self.visits }
     }
 
@@ -155,7 +158,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 Step::Queued => (Outcome::Queued { at }, End::Queued),
                 Step::Translated => (Outcome::Translated { at }, End::Accepted),
                 Step::Verdict(verdict) => {
-                    self.visited(Outcome::Verdict { at, verdict: verdict.clone() });
+                    self.visited(Outcome::Verdict { at, verdict });
                     return match verdict {
                         Verdict::Accept => Err(End::Accepted),
                         Verdict::Drop => Err(End::Dropped),
@@ -171,7 +174,7 @@ impl<'r, 'a> Run<'r, 'a> {
         Ok(None)
     }
 
-    fn visited(&mut self, outcome: Outcome) {
+    fn visited(&mut self, outcome: Outcome<'a>) {
         let Place { table, chain, rule, .. } = self.place;
         let hits = std::mem::take(&mut self.hits);
         self.visits.push(Visit { table, chain, rule, outcome, hits });

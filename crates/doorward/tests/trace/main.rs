@@ -94,7 +94,7 @@ fn nothing(what: &Unknown) -> bool {
     panic!("asked {what:?}")
 }
 
-fn run(tables: &[Table], packet: &Packet) -> Trace {
+fn run<'a>(tables: &'a [Table], packet: &Packet) -> Trace<'a> {
     trace::hook(tables, packet, &mut nothing)
 }
 

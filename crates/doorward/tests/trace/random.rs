@@ -194,7 +194,8 @@ proptest! {
         let mut table = table(rules);
         table.chains.push(chain("c", called));
         table.sets = sets;
-        let trace = trace::hook(&[table], &packet, &mut |_: &Unknown| answer);
+        let tables = [table];
+        let trace = trace::hook(&tables, &packet, &mut |_: &Unknown| answer);
         prop_assert_eq!(trace.bases.len(), 1);
         prop_assert_eq!(trace.bases[0].visits.end, trace.visits.len());
     }

@@ -128,7 +128,8 @@ fn intervals_begin_and_end_at_elements() {
     ] {
         let mut table = table(vec![vec![dport(), lookup("s"), accept()]]);
         table.sets.push(set("s", set_flags::INTERVAL, 2, edges.clone()));
-        let trace = run(&[table], &to(port));
+        let tables = [table];
+        let trace = run(&tables, &to(port));
         assert_eq!(trace.visits[0].hits.first().and_then(|hit| hit.element), element, "{port}");
     }
     let none = set("s", set_flags::INTERVAL, 2, vec![]);
@@ -166,7 +167,8 @@ fn a_concatenation_has_an_interval_for_each_part() {
         let rule = vec![load(PayloadBase::Network, 12, 4), port.clone(), lookup("s"), accept()];
         let mut table = table(vec![rule]);
         table.sets.push(places());
-        let trace = run(&[table], &packet);
+        let tables = [table];
+        let trace = run(&tables, &packet);
         assert_eq!(
             trace.visits[0].hits.first().and_then(|hit| hit.element),
             element,

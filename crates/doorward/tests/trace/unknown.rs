@@ -11,7 +11,8 @@ fn unknown(name: &str, data: &[u8]) -> Expr {
 /// The end under an answer, and where it was asked.
 fn asked(table: Table, answer: bool) -> (End, Vec<(usize, usize, usize)>) {
     let mut places = Vec::new();
-    let trace = trace::hook(&[table], &syn(), &mut |what: &Unknown| {
+    let tables = [table];
+    let trace = trace::hook(&tables, &syn(), &mut |what: &Unknown| {
         let Place { rule, expr, .. } = what.place;
         places.push((rule, expr, what.times));
         answer

@@ -15,7 +15,8 @@ fn with_chains(rules: Vec<Vec<Expr>>, chains: Vec<Chain>) -> Table {
 fn what_accepts_ends_its_own_base_chain_only() {
     let mut first = table(vec![vec![accept()]]);
     first.chains.push(chain_at("late", Hook::Input, 10, Policy::Accept, vec![vec![drop()]]));
-    let trace = run(&[first], &syn());
+    let tables = [first];
+    let trace = run(&tables, &syn());
     assert_eq!(trace.end, End::Dropped);
     let ends: Vec<_> = trace.bases.iter().map(|base| (base.end, base.by_policy)).collect();
     assert_eq!(ends, [(End::Accepted, false), (End::Dropped, false)]);
@@ -37,7 +38,8 @@ fn a_refusal_is_its_own_end() {
 #[test]
 fn the_policy_decides_at_the_end_of_a_base_chain_and_on_return() {
     for rules in [vec![], vec![vec![Expr::Verdict(Verdict::Return)], vec![accept()]]] {
-        let trace = run(&[table(rules)], &syn());
+        let tables = [table(rules)];
+        let trace = run(&tables, &syn());
         assert_eq!((trace.end, trace.bases[0].by_policy), (End::Dropped, true));
     }
 }
@@ -90,7 +92,8 @@ fn nat_chains_see_first_packets_only_and_may_drop() {
     assert_eq!(end(nat(vec![vec![drop()]]), &syn()), End::Dropped);
     assert_eq!(end(nat(vec![vec![drop()]]), &known), End::Accepted);
     let masquerade = Expr::Masq(doorward::ruleset::NatRange::default());
-    let trace = run(&[nat(vec![vec![masquerade], vec![drop()]])], &syn());
+    let tables = [nat(vec![vec![masquerade], vec![drop()]])];
+    let trace = run(&tables, &syn());
     assert_eq!((trace.end, &trace.visits[0].outcome), (End::Accepted, &Outcome::Translated { at: 0 }));
 }
 
@@ -129,7 +132,8 @@ fn sixteen_jumps_deep_and_no_deeper() {
         with_chains(vec![vec![jump("1")]], chains)
     };
     assert_eq!(end(deep(16), &syn()), End::Accepted);
-    let trace = run(&[deep(17)], &syn());
+    let tables = [deep(17)];
+    let trace = run(&tables, &syn());
     assert_eq!((trace.end, trace.bases[0].by_policy), (End::Dropped, false));
 }
 
@@ -175,7 +179,8 @@ fn the_way_is_told_rule_by_rule() {
         vec![vec![dport(), eq([0, 23]), drop()], vec![Expr::Notrack], vec![jump("c")]],
         vec![chain("c", vec![vec![dport(), eq([0, 22]), accept()]])],
     );
-    let trace = run(&[table], &syn());
+    let tables = [table];
+    let trace = run(&tables, &syn());
     let way: Vec<_> =
         trace.visits.into_iter().map(|visit| (visit.chain, visit.rule, visit.outcome)).collect();
     assert_eq!(
@@ -183,8 +188,8 @@ fn the_way_is_told_rule_by_rule() {
         [
             (0, 0, Outcome::Broke { at: 1 }),
             (0, 1, Outcome::Matched),
-            (0, 2, Outcome::Verdict { at: 0, verdict: Verdict::Jump("c".to_owned()) }),
-            (1, 0, Outcome::Verdict { at: 2, verdict: Verdict::Accept }),
+            (0, 2, Outcome::Verdict { at: 0, verdict: &Verdict::Jump("c".to_owned()) }),
+            (1, 0, Outcome::Verdict { at: 2, verdict: &Verdict::Accept }),
         ]
     );
     assert!(!trace.unknown);
@@ -205,6 +210,7 @@ fn a_program_that_no_kernel_loads_is_stopped() {
         assert_eq!(end(table(rules), &long), End::Stopped(stop));
     }
     assert_eq!(end(with_chains(vec![vec![jump("input")]], vec![]), &syn()), End::Dropped);
-    let none = trace::base_chain(&table(vec![]), "none", &syn(), &mut nothing);
+    let empty = table(vec![]);
+    let none = trace::base_chain(&empty, "none", &syn(), &mut nothing);
     assert_eq!(none.end, End::Stopped(Stop::NoChain));
 }

@@ -1,0 +1,315 @@
+//! What loads put into registers: fields of packets and connections, and what a load needs to succeed.
+//!
+//! Semantics as in `net/netfilter/nft_meta.c`, `nft_payload.c`, `nft_ct.c`, `nft_exthdr.c` and `nft_fib.c`.
+
+use super::symbol::{Byte, Symbols, host_order, known, network_order};
+use crate::net::Family;
+use crate::ruleset::{CtDir, CtKey, Fib, FibResult, Hook, MetaKey, PayloadBase, exthdr};
+use crate::space::{Field, Pred, state};
+use std::sync::Arc;
+
+/// Where a packet is: decides what is there to be loaded.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Slice {
+    /// The hook.
+    pub hook: Hook,
+    /// Whether somebody translated the destination of the connection.
+    pub translated: bool,
+}
+
+/// What a load yields.
+pub(super) struct Loaded {
+    /// What must hold for it to succeed; else the rule does not match.
+    pub(super) if_so: Pred,
+    pub(super) bytes: Vec<Byte>,
+}
+
+/// Two ways to go on; the rule is lowered once for each.
+pub(super) trait Choices {
+    /// Whether this holds in the way that is being lowered.
+    fn choose(&mut self, condition: Pred) -> bool;
+}
+
+impl Loaded {
+    fn always(bytes: Vec<Byte>) -> Loaded {
+        Loaded { if_so: Pred::Const(true), bytes }
+    }
+}
+
+/// Protocols whose ports conntrack keeps where TCP has them: TCP, UDP, DCCP, SCTP, UDP-Lite.
+const WITH_PORTS: [u128; 5] = [6, 17, 33, 132, 136];
+
+impl Symbols<'_> {
+    fn field(&self, field: Field) -> Vec<Byte> {
+        let width = field.width(self.terms.family());
+        network_order(field, width)
+    }
+
+    pub(super) fn meta(&mut self, slice: Slice, key: MetaKey) -> Loaded {
+        let arrives = matches!(slice.hook, Hook::Prerouting | Hook::Input | Hook::Forward);
+        let leaves = matches!(slice.hook, Hook::Forward | Hook::Output | Hook::Postrouting);
+        let four = self.terms.family() == Family::V4;
+        let bytes = match key {
+            MetaKey::L4proto => self.field(Field::Protocol),
+            MetaKey::Nfproto => known(&[if four { 2 } else { 10 }]),
+            MetaKey::Protocol => known(if four { &[0x08, 0x00] } else { &[0x86, 0xdd] }),
+            MetaKey::Iifname if arrives => self.field(Field::Iif),
+            MetaKey::Oifname if leaves => self.field(Field::Oif),
+            // Without a device the name is empty and the index 0.
+            MetaKey::Iifname | MetaKey::Oifname => known(&[0; 16]),
+            MetaKey::Iif if !arrives => known(&[0; 4]),
+            MetaKey::Oif if !leaves => known(&[0; 4]),
+            MetaKey::Iifkind | MetaKey::Oifkind => {
+                let there = if key == MetaKey::Iifkind { arrives } else { leaves };
+                if !there {
+                    return Loaded { if_so: Pred::Const(false), bytes: known(&[0; 16]) };
+                }
+                // An interface without a kind breaks the rule, as one of another kind does.
+                self.field(Field::Meta(key))
+            }
+            MetaKey::Skuid | MetaKey::Skgid => {
+                let field = if key == MetaKey::Skuid { Field::User } else { Field::Group };
+                let if_so = match slice.hook {
+                    Hook::Output | Hook::Postrouting => self.terms.flag(&Field::HasOwner),
+                    // A socket of this host is looked up for what arrives only by some devices.
+                    _ => self.terms.flag(&Field::HasMeta(key)),
+                };
+                return Loaded { if_so, bytes: host_order(self.field(field)) };
+            }
+            MetaKey::Iifgroup | MetaKey::Oifgroup | MetaKey::Iiftype | MetaKey::Oiftype => {
+                let if_so = self.terms.flag(&Field::HasMeta(key));
+                return Loaded { if_so, bytes: host_order(self.field(Field::Meta(key))) };
+            }
+            MetaKey::Pkttype | MetaKey::Nftrace => self.field(Field::Meta(key)),
+            MetaKey::BriIifname | MetaKey::BriOifname => {
+                let if_so = self.terms.flag(&Field::HasMeta(key));
+                return Loaded { if_so, bytes: self.field(Field::Meta(key)) };
+            }
+            MetaKey::Len
+            | MetaKey::Priority
+            | MetaKey::Mark
+            | MetaKey::Iif
+            | MetaKey::Oif
+            | MetaKey::Cpu
+            | MetaKey::Cgroup => host_order(self.field(Field::Meta(key))),
+            MetaKey::Other(_) => {
+                let if_so = self.terms.flag(&Field::HasMeta(key));
+                let words: Arc<str> = format!("meta key {}", key.number()).into();
+                return Loaded { if_so, bytes: (0..16).map(|at| Byte::Opaque(words.clone(), at)).collect() };
+            }
+        };
+        Loaded::always(bytes)
+    }
+
+    pub(super) fn payload(
+        &mut self,
+        base: PayloadBase,
+        offset: u32,
+        len: u32,
+        choices: &mut dyn Choices,
+    ) -> Loaded {
+        let end = offset.saturating_add(len);
+        let four = self.terms.family() == Family::V4;
+        let (if_so, named): (Pred, Vec<(u32, Field)>) = match base {
+            PayloadBase::Network if four => (
+                self.reaches(base, end, 20),
+                vec![(9, Field::Protocol), (12, Field::Source), (16, Field::Destination)],
+            ),
+            PayloadBase::Network => {
+                let mut named = vec![(8, Field::Source), (24, Field::Destination)];
+                // The next header is the protocol unless there are headers between.
+                let plain = (offset..end).contains(&6) && {
+                    let direct = self.terms.flag(&Field::Unknown("there are extension headers".to_owned()));
+                    choices.choose(direct.negated())
+                };
+                if plain {
+                    named.push((6, Field::Protocol));
+                }
+                (self.reaches(base, end, 40), named)
+            }
+            PayloadBase::Transport => {
+                let whole = self.terms.flag(&Field::LaterFragment).negated();
+                let long = self.transport_reaches(end);
+                let named = vec![(0, Field::SourcePort), (2, Field::Port), (13, Field::TcpFlags)];
+                (Pred::all([whole, long]), named)
+            }
+            _ => (self.reaches(base, end, 0), Vec::new()),
+        };
+        let bytes = (offset..end)
+            .map(|at| {
+                for (start, field) in &named {
+                    let bytes = field.width(self.terms.family()) / 8;
+                    if (*start..start + bytes).contains(&at) {
+                        let shift = u8::try_from((bytes - 1 - (at - start)) * 8).unwrap_or(0);
+                        return Byte::Of { field: Arc::new(field.clone()), shift, and: 0xff, xor: 0 };
+                    }
+                }
+                let field = Arc::new(Field::Byte(base, at));
+                Byte::Of { field, shift: 0, and: 0xff, xor: 0 }
+            })
+            .collect();
+        Loaded { if_so, bytes }
+    }
+
+    /// Whether a header has so many bytes, of which some are always there.
+    fn reaches(&mut self, base: PayloadBase, end: u32, always: u32) -> Pred {
+        if end <= always { Pred::Const(true) } else { self.terms.flag(&Field::Reaches(base, end)) }
+    }
+
+    /// Every transport header has 8 bytes, that of TCP 20.
+    fn transport_reaches(&mut self, end: u32) -> Pred {
+        const SHORTEST: u32 = 8;
+        const TCP: (u128, u32) = (6, 20);
+        if end <= SHORTEST {
+            return Pred::Const(true);
+        }
+        let long = self.terms.flag(&Field::Reaches(PayloadBase::Transport, end));
+        if end > TCP.1 {
+            return long;
+        }
+        Pred::any([self.terms.equals(&Field::Protocol, TCP.0), long])
+    }
+
+    /// Whether conntrack has an entry; without one nothing but the state can be loaded.
+    pub(super) fn tracked(&mut self) -> Pred {
+        let without = vec![(state::INVALID, state::INVALID), (state::UNTRACKED, state::UNTRACKED)];
+        self.terms.within(&Field::State, without).negated()
+    }
+
+    pub(super) fn ct(
+        &mut self,
+        slice: Slice,
+        key: CtKey,
+        dir: Option<CtDir>,
+        choices: &mut dyn Choices,
+    ) -> Loaded {
+        if key == CtKey::State {
+            let mut bytes = known(&[0; 3]);
+            bytes.extend(self.field(Field::State));
+            return Loaded::always(host_order(bytes));
+        }
+        let tracked = self.tracked();
+        let bytes = match key {
+            CtKey::Direction => self.field(Field::Direction),
+            CtKey::Status => {
+                let mut bytes = self.field(Field::STATUS);
+                const DNAT: u8 = 0x20;
+                if let Some(Byte::Of { and, xor, .. }) = bytes.last_mut() {
+                    *and &= !DNAT;
+                    *xor |= if slice.translated { DNAT } else { 0 };
+                }
+                host_order(bytes)
+            }
+            CtKey::Helper => {
+                // Only a connection that another one announced has one that can be loaded.
+                let there = self.terms.flag(&Field::HasCt(key, None));
+                let bytes = self.field(Field::HELPER);
+                return Loaded { if_so: Pred::all([tracked, there]), bytes };
+            }
+            CtKey::L3protocol => known(&[if self.terms.family() == Family::V4 { 2 } else { 10 }]),
+            CtKey::Protocol => self.field(Field::Protocol),
+            CtKey::Src | CtKey::SrcIp | CtKey::SrcIp6 | CtKey::Dst | CtKey::DstIp | CtKey::DstIp6 => {
+                return self.tuple_address(slice, key, dir, tracked, choices);
+            }
+            CtKey::ProtoSrc | CtKey::ProtoDst => return self.tuple_port(slice, key, dir, tracked, choices),
+            CtKey::Mark
+            | CtKey::Secmark
+            | CtKey::Expiration
+            | CtKey::Eventmask
+            | CtKey::Id => host_order(self.field(Field::Ct(key, dir))),
+            CtKey::Zone => host_order(self.field(Field::Ct(key, dir))),
+            _ => self.field(Field::Ct(key, dir)),
+        };
+        Loaded { if_so: tracked, bytes }
+    }
+
+    /// An address of the connection. Of what opens one these are the packet's own, but for a translated end.
+    fn tuple_address(
+        &mut self,
+        slice: Slice,
+        key: CtKey,
+        dir: Option<CtDir>,
+        tracked: Pred,
+        choices: &mut dyn Choices,
+    ) -> Loaded {
+        let source = matches!(key, CtKey::Src | CtKey::SrcIp | CtKey::SrcIp6);
+        let other_family = match self.terms.family() {
+            Family::V4 => matches!(key, CtKey::SrcIp6 | CtKey::DstIp6),
+            Family::V6 => matches!(key, CtKey::SrcIp | CtKey::DstIp),
+        };
+        if other_family {
+            return Loaded { if_so: Pred::Const(false), bytes: known(&[0; 16]) };
+        }
+        let field = if slice.translated && dir == Some(CtDir::Original) && !source {
+            Field::AddressedTo
+        } else {
+            let first = self.terms.equals(&Field::Direction, 0);
+            let opening = choices.choose(first);
+            match (opening, dir, source) {
+                (true, Some(CtDir::Original), true) => Field::Source,
+                (true, Some(CtDir::Original), false) => Field::Destination,
+                // What is expected back: from where the packet goes now.
+                (true, Some(CtDir::Reply), true) => Field::Destination,
+                _ => Field::Ct(key, dir),
+            }
+        };
+        let bytes = self.field(field);
+        let len = usize::from(self.terms.family().bits() / 8);
+        Loaded { if_so: tracked, bytes: bytes[bytes.len().saturating_sub(len)..].to_vec() }
+    }
+
+    fn tuple_port(
+        &mut self,
+        slice: Slice,
+        key: CtKey,
+        dir: Option<CtDir>,
+        tracked: Pred,
+        choices: &mut dyn Choices,
+    ) -> Loaded {
+        if slice.translated && dir == Some(CtDir::Original) && key == CtKey::ProtoDst {
+            return Loaded { if_so: tracked, bytes: self.field(Field::AddressedPort) };
+        }
+        let with_ports = WITH_PORTS.iter().map(|proto| (*proto, *proto)).collect();
+        let has_ports = self.terms.within(&Field::Protocol, with_ports);
+        let first = self.terms.equals(&Field::Direction, 0);
+        let plain = choices.choose(Pred::all([first, has_ports]));
+        let field = match (plain, dir, key) {
+            (true, Some(CtDir::Original), CtKey::ProtoSrc) => Field::SourcePort,
+            (true, Some(CtDir::Original), _) => Field::Port,
+            (true, Some(CtDir::Reply), CtKey::ProtoSrc) => Field::Port,
+            _ => Field::Ct(key, dir),
+        };
+        Loaded { if_so: tracked, bytes: self.field(field) }
+    }
+
+    pub(super) fn exthdr(&mut self, header: u8, offset: u32, len: u32, flags: u32, op: u32) -> Loaded {
+        if op == exthdr::IPV6 && self.terms.family() == Family::V4
+            || op == exthdr::IPV4 && self.terms.family() == Family::V6
+        {
+            return Loaded { if_so: Pred::Const(false), bytes: known(&[0]) };
+        }
+        let there = Field::HasHeader(op, header);
+        if flags & exthdr::PRESENT != 0 {
+            return Loaded::always(self.field(there));
+        }
+        let if_so = self.terms.flag(&there);
+        Loaded { if_so, bytes: self.field(Field::Header(op, header, offset, len)) }
+    }
+
+    pub(super) fn fib(&mut self, fib: Fib) -> Loaded {
+        /// Load only whether there is a route.
+        const PRESENT: u32 = 32;
+        if fib.flags & PRESENT != 0 {
+            let field = Field::Fib(fib.result, fib.flags);
+            return Loaded::always(self.field(field).split_off(3));
+        }
+        let bytes = self.field(Field::Fib(fib.result, fib.flags));
+        match fib.result {
+            FibResult::Oifname => {
+                let words: Arc<str> = format!("fib {} oifname", fib.flags).into();
+                Loaded::always((0..16).map(|at| Byte::Opaque(words.clone(), at)).collect())
+            }
+            _ => Loaded::always(host_order(bytes)),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One packet as values of fields: where it lies in a space.
+
+use crate::net::Family;
+use crate::ruleset::{CtDir, CtKey, FibResult, MetaKey, PayloadBase, exthdr};
+use crate::space::{Field, name_value, state};
+use crate::trace::{Conntrack, Entry, Packet, Tuple};
+use std::net::IpAddr;
+
+/// The value of a field for a packet; 0 for what the packet does not tell.
+///
+/// `AddressedTo` and `AddressedPort` are what the opener of its connection sent to.
+#[must_use]
+pub fn value_of(packet: &Packet, field: &Field) -> u128 {
+    match field {
+        Field::Iif => packet.iif.as_ref().map_or(0, |device| name_value(&device.name)),
+        Field::Oif => packet.oif.as_ref().map_or(0, |device| name_value(&device.name)),
+        Field::State => match &packet.ct {
+            Conntrack::Untracked => state::UNTRACKED,
+            Conntrack::Invalid => state::INVALID,
+            Conntrack::Entry(entry) => entry.state.into(),
+        },
+        Field::Direction => entry(packet).map_or(0, |entry| entry.direction.into()),
+        Field::Source => address(packet, true),
+        Field::Destination => address(packet, false),
+        Field::AddressedTo => entry(packet).map_or(0, |entry| number(entry.original.destination)),
+        Field::AddressedPort => entry(packet).map_or(0, |entry| entry.original.destination_port.into()),
+        Field::Protocol => packet.l4proto.into(),
+        Field::Port => bytes(&packet.transport, 2, 2),
+        Field::SourcePort => bytes(&packet.transport, 0, 2),
+        Field::TcpFlags => bytes(&packet.transport, 13, 1),
+        Field::LaterFragment => packet.later_fragment.into(),
+        Field::HasOwner => packet.owner.is_some().into(),
+        Field::User => packet.owner.map_or(0, |(user, _)| user.into()),
+        Field::Group => packet.owner.map_or(0, |(_, group)| group.into()),
+        Field::Byte(base, at) => bytes(header(packet, *base), *at, 1),
+        Field::Reaches(base, end) => u128::from(header(packet, *base).len() >= *end as usize),
+        Field::HasHeader(exthdr::IPV6, number) => {
+            packet.extensions.iter().any(|(known, _)| known == number).into()
+        }
+        Field::Header(exthdr::IPV6, number, offset, len) => packet
+            .extensions
+            .iter()
+            .find(|(known, _)| known == number)
+            .map_or(0, |(_, header)| bytes(header, *offset, *len)),
+        Field::Fib(result, flags) => fib(packet, *result, *flags),
+        Field::Meta(key) => meta(packet, *key),
+        Field::HasMeta(MetaKey::Skuid | MetaKey::Skgid) => packet.owner.is_some().into(),
+        Field::Ct(key, dir) => entry(packet).map_or(0, |entry| ct(entry, *key, *dir)),
+        Field::HasCt(CtKey::Helper, _) => {
+            entry(packet).is_some_and(|entry| entry.helper.is_some()).into()
+        }
+        Field::Unknown(words) => u128::from(words == "there are extension headers" && !packet.extensions.is_empty()),
+        Field::HasHeader(..)
+        | Field::Header(..)
+        | Field::HasMeta(_)
+        | Field::HasCt(..)
+        | Field::Banned
+        | Field::Room(_) => 0,
+    }
+}
+
+fn entry(packet: &Packet) -> Option<&Entry> {
+    match &packet.ct {
+        Conntrack::Entry(entry) => Some(entry),
+        Conntrack::Untracked | Conntrack::Invalid => None,
+    }
+}
+
+fn header(packet: &Packet, base: PayloadBase) -> &[u8] {
+    match base {
+        PayloadBase::Link => &packet.link,
+        PayloadBase::Network => &packet.network,
+        PayloadBase::Transport => &packet.transport,
+        PayloadBase::Inner | PayloadBase::Other(_) => &[],
+    }
+}
+
+fn bytes(header: &[u8], at: u32, len: u32) -> u128 {
+    (at..at + len).fold(0, |sum, at| sum << 8 | u128::from(header.get(at as usize).copied().unwrap_or(0)))
+}
+
+fn address(packet: &Packet, source: bool) -> u128 {
+    let (at, len) = match (packet.family, source) {
+        (Family::V4, true) => (12, 4),
+        (Family::V4, false) => (16, 4),
+        (Family::V6, true) => (8, 16),
+        (Family::V6, false) => (24, 16),
+    };
+    bytes(&packet.network, at, len)
+}
+
+fn number(addr: IpAddr) -> u128 {
+    match addr {
+        IpAddr::V4(four) => four.to_bits().into(),
+        IpAddr::V6(six) => six.to_bits(),
+    }
+}
+
+fn fib(packet: &Packet, result: FibResult, flags: u32) -> u128 {
+    let answer = packet.fib.iter().find(|(known, asked, _)| *known == result && *asked == flags);
+    answer.map_or(0, |(_, _, value)| u128::from(*value))
+}
+
+fn meta(packet: &Packet, key: MetaKey) -> u128 {
+    let kind = |device: &Option<crate::trace::Device>| {
+        device.as_ref().and_then(|device| device.kind.as_deref()).map_or(0, name_value)
+    };
+    match key {
+        MetaKey::Mark => packet.mark.into(),
+        MetaKey::Iifkind => kind(&packet.iif),
+        MetaKey::Oifkind => kind(&packet.oif),
+        MetaKey::Iif => packet.iif.as_ref().map_or(0, |device| device.index.into()),
+        MetaKey::Oif => packet.oif.as_ref().map_or(0, |device| device.index.into()),
+        MetaKey::Len => {
+            let extensions: usize = packet.extensions.iter().map(|(_, header)| header.len()).sum();
+            (packet.network.len() + extensions + packet.transport.len()) as u128
+        }
+        _ => 0,
+    }
+}
+
+fn ct(entry: &Entry, key: CtKey, dir: Option<CtDir>) -> u128 {
+    let tuple: &Tuple = match dir {
+        Some(CtDir::Reply) => &entry.reply,
+        _ => &entry.original,
+    };
+    match key {
+        CtKey::Status => entry.status.into(),
+        CtKey::Mark => entry.mark.into(),
+        CtKey::Helper => entry.helper.as_deref().map_or(0, name_value),
+        CtKey::Src | CtKey::SrcIp | CtKey::SrcIp6 => number(tuple.source),
+        CtKey::Dst | CtKey::DstIp | CtKey::DstIp6 => number(tuple.destination),
+        CtKey::ProtoSrc => tuple.source_port.into(),
+        CtKey::ProtoDst => tuple.destination_port.into(),
+        _ => 0,
+    }
+}

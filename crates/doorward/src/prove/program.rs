@@ -1,0 +1,284 @@
+//! All that packets of some hooks can pass, lowered: base chains in order, and the chains that they call.
+
+use super::lens::Lens;
+use super::load::Slice;
+use super::lookup::Known;
+use super::lower::{self, Op, Shared, Way};
+use crate::net::Family;
+use crate::ruleset::{Chain, ChainKind, Expr, Policy, Table, TableFamily, Verdict};
+use crate::space::{Pred, Terms};
+use std::collections::{BTreeMap, HashMap};
+
+/// The table is switched off (`NFT_TABLE_F_DORMANT`).
+const DORMANT: u32 = 1;
+/// Chains are followed so deep: the kernel takes 16 jumps.
+const DEEPEST: usize = 40;
+
+/// What is known besides the rules.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Names of interfaces by index. `lo` is 1 in every namespace.
+    pub interfaces: HashMap<u32, String>,
+    /// What sets mean.
+    pub lens: Lens,
+    /// Whether what a rule does besides deciding is looked at as well.
+    pub effects: bool,
+}
+
+/// Where a chain is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ChainName {
+    /// Family of its table.
+    pub family: TableFamily,
+    /// Its table.
+    pub table: String,
+    /// Its own name.
+    pub chain: String,
+}
+
+/// A base chain of a hook.
+#[derive(Clone, Debug)]
+pub struct BaseChain {
+    /// Where it is.
+    pub name: ChainName,
+    /// Its priority.
+    pub priority: i32,
+    pub(super) drops: bool,
+    pub(super) chain: usize,
+}
+
+/// How a rule or an element ends a walk, with its target found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Target {
+    Accept,
+    Drop,
+    Queue,
+    Return,
+    /// With the next expression.
+    GoOn,
+    /// With the next rule.
+    NextRule,
+    Jump(usize),
+    Goto(usize),
+}
+
+/// A step with its targets found.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Plain(Op),
+    To(Target),
+    Map(Vec<(Pred, Target)>),
+}
+
+/// A chain with its rules lowered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lowered {
+    pub(super) rules: Vec<Vec<(Pred, Vec<Step>)>>,
+    /// Neither this chain nor one that it calls changes a mark or has an effect that is looked at.
+    pub(super) stateless: bool,
+}
+
+/// What packets of one slice pass.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hooked {
+    pub(super) bases: Vec<BaseChain>,
+    pub(super) chains: Vec<Lowered>,
+}
+
+/// A ruleset, lowered for one family.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub(super) slices: BTreeMap<Slice, Hooked>,
+    /// A chain calls itself, or chains are nested deeper than the kernel takes: nothing is claimed.
+    pub(super) endless: bool,
+}
+
+impl Program {
+    /// Lowers all tables for packets of one family at some hooks.
+    #[must_use]
+    pub fn of(tables: &[Table], slices: &[Slice], facts: &Facts, terms: &mut Terms) -> Program {
+        let mut known = Known::new();
+        let mut interfaces = facts.interfaces.clone();
+        interfaces.insert(1, "lo".to_owned());
+        let mut program = Program { slices: BTreeMap::new(), endless: false };
+        for slice in slices {
+            let mut asked = HashMap::new();
+            let mut lowerer = Lowerer {
+                tables,
+                slice: *slice,
+                shared: Shared {
+                    terms,
+                    interfaces: &interfaces,
+                    asked: &mut asked,
+                    known: &mut known,
+                    lens: &facts.lens,
+                    effects: facts.effects,
+                },
+                chains: Vec::new(),
+                places: HashMap::new(),
+                open: Vec::new(),
+                endless: false,
+            };
+            let bases = lowerer.bases();
+            program.endless |= lowerer.endless;
+            program.slices.insert(*slice, Hooked { bases, chains: lowerer.chains });
+        }
+        program
+    }
+
+    /// The base chains that packets of a slice pass, in order.
+    #[must_use]
+    pub fn base_chains(&self, slice: Slice) -> &[BaseChain] {
+        self.slices.get(&slice).map_or(&[], |hooked| hooked.bases.as_slice())
+    }
+}
+
+struct Lowerer<'a, 's> {
+    tables: &'a [Table],
+    slice: Slice,
+    shared: Shared<'s>,
+    chains: Vec<Lowered>,
+    /// Where chains went: table, name, and who calls where that matters.
+    places: HashMap<(usize, String, usize), usize>,
+    open: Vec<usize>,
+    endless: bool,
+}
+
+impl Lowerer<'_, '_> {
+    fn bases(&mut self) -> Vec<BaseChain> {
+        let family = match self.shared.terms.family() {
+            Family::V4 => TableFamily::Ip,
+            Family::V6 => TableFamily::Ip6,
+        };
+        let mut found: Vec<(i32, usize, &Chain)> = Vec::new();
+        for (index, table) in self.tables.iter().enumerate() {
+            let concerned = table.family == TableFamily::Inet || table.family == family;
+            if !concerned || table.flags & DORMANT != 0 {
+                continue;
+            }
+            for chain in &table.chains {
+                // Chains of type nat decide what becomes of addresses, and see first packets only.
+                if let Some(base) = &chain.base
+                    && base.hook == self.slice.hook
+                    && base.kind != ChainKind::Nat
+                {
+                    found.push((base.priority, index, chain));
+                }
+            }
+        }
+        // Of equal priority the one that came last is the first.
+        found.reverse();
+        found.sort_by_key(|(priority, ..)| *priority);
+        let mut bases = Vec::with_capacity(found.len());
+        for (priority, index, chain) in found {
+            let table = &self.tables[index];
+            let drops = chain.base.as_ref().is_some_and(|base| base.policy == Policy::Drop);
+            let name =
+                ChainName { family: table.family, table: table.name.clone(), chain: chain.name.clone() };
+            let chain = self.chain(index, &chain.name, 0);
+            bases.push(BaseChain { name, priority, drops, chain });
+        }
+        bases
+    }
+
+    fn chain(&mut self, table: usize, name: &str, caller: usize) -> usize {
+        let Some(chain) = self.tables[table].chain(name) else {
+            self.chains.push(Lowered { rules: Vec::new(), stateless: true });
+            return self.chains.len() - 1;
+        };
+        // What cannot be told is asked once for each who calls: the answers may differ.
+        let asks = chain.rules.iter().flat_map(|rule| &rule.exprs).any(is_unsure);
+        let id = (table, name.to_owned(), if asks { caller } else { 0 });
+        if let Some(place) = self.places.get(&id) {
+            self.endless |= self.open.contains(place);
+            return *place;
+        }
+        let place = self.chains.len();
+        self.chains.push(Lowered::default());
+        self.places.insert(id, place);
+        if self.open.len() > DEEPEST {
+            self.endless = true;
+            return place;
+        }
+        self.open.push(place);
+        let mut lowered = Lowered { rules: Vec::with_capacity(chain.rules.len()), stateless: true };
+        for (number, rule) in chain.rules.iter().enumerate() {
+            let ways = lower::rule(&mut self.shared, self.slice, (table, &self.tables[table]), rule);
+            let site = place * 100_000 + number + 1;
+            let mut found = Vec::with_capacity(ways.len());
+            for Way { when, ops } in ways {
+                let steps: Vec<Step> =
+                    ops.into_iter().map(|op| self.step(table, site, op, &mut lowered.stateless)).collect();
+                found.push((when, steps));
+            }
+            let ends = always_ends(&found);
+            lowered.rules.push(found);
+            if ends {
+                // What stands behind is never reached.
+                break;
+            }
+        }
+        self.open.pop();
+        self.chains[place] = lowered;
+        place
+    }
+
+    fn step(&mut self, table: usize, site: usize, op: Op, stateless: &mut bool) -> Step {
+        match op {
+            Op::Verdict(verdict) => Step::To(self.target(table, site, &verdict, stateless)),
+            Op::Map(map) => Step::Map(
+                map.into_iter()
+                    .map(|(pred, verdict)| (pred, self.target(table, site, &verdict, stateless)))
+                    .collect(),
+            ),
+            Op::Assign { .. } | Op::Effect(_) => {
+                *stateless = false;
+                Step::Plain(op)
+            }
+            Op::Test(_) | Op::Reject => Step::Plain(op),
+        }
+    }
+
+    fn target(&mut self, table: usize, site: usize, verdict: &Verdict, stateless: &mut bool) -> Target {
+        let mut to = |name: &str| {
+            let chain = self.chain(table, name, site);
+            *stateless &= self.chains[chain].stateless;
+            chain
+        };
+        match verdict {
+            Verdict::Accept => Target::Accept,
+            Verdict::Drop | Verdict::Other(_) => Target::Drop,
+            Verdict::Queue => Target::Queue,
+            Verdict::Return => Target::Return,
+            Verdict::Continue => Target::GoOn,
+            Verdict::Break => Target::NextRule,
+            Verdict::Jump(name) => Target::Jump(to(name)),
+            Verdict::Goto(name) => Target::Goto(to(name)),
+        }
+    }
+}
+
+/// Whether no packet gets past a rule.
+fn always_ends(ways: &[(Pred, Vec<Step>)]) -> bool {
+    let [(Pred::Const(true), steps)] = ways else { return false };
+    let last = matches!(
+        steps.last(),
+        Some(
+            Step::Plain(Op::Reject)
+                | Step::To(
+                    Target::Accept | Target::Drop | Target::Queue | Target::Return | Target::Goto(_)
+                )
+        )
+    );
+    last && !steps.iter().any(|step| matches!(step, Step::Plain(Op::Test(_)) | Step::Map(_)))
+}
+
+/// Whether an expression depends on what cannot be told from the packet, anew each time.
+fn is_unsure(expr: &Expr) -> bool {
+    match expr {
+        Expr::Limit(_) | Expr::Quota { .. } | Expr::Connlimit { .. } | Expr::Objref { .. } => true,
+        Expr::Dynset(dynset) => !dynset.exprs.is_empty(),
+        Expr::Unknown { name, .. } => name != "target",
+        _ => false,
+    }
+}

@@ -1,0 +1,318 @@
+//! The sets of packets that a lowered ruleset accepts and refuses; knows no bytecode.
+//!
+//! A chain that changes no mark is summed up once: what it accepts, drops, refuses and hands back, composed over
+//! its rules as a balanced tree. Through the others the packets are led step by step, as a set that changes.
+
+use super::load::Slice;
+use super::lower::{Becomes, Op};
+use super::program::{BaseChain, Hooked, Program, Step, Target};
+use crate::space::{Bit, Field, Node, Pred, Space, Unproven};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// What becomes of packets: disjoint sets that make up those that came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fates {
+    /// Every base chain lets them pass.
+    pub accepted: Node,
+    /// A base chain drops them.
+    pub dropped: Node,
+    /// A base chain refuses them with an answer.
+    pub rejected: Node,
+    /// A program decides.
+    pub queued: Node,
+}
+
+impl Default for Fates {
+    fn default() -> Fates {
+        Fates { accepted: Node::FALSE, dropped: Node::FALSE, rejected: Node::FALSE, queued: Node::FALSE }
+    }
+}
+
+/// Why a ruleset cannot be judged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NotJudged {
+    /// Chains call each other without end.
+    Endless,
+    /// The space is too large.
+    Space(Unproven),
+}
+
+impl std::fmt::Display for NotJudged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NotJudged::Endless => f.write_str("chains call each other without end"),
+            NotJudged::Space(why) => why.fmt(f),
+        }
+    }
+}
+
+impl From<Unproven> for NotJudged {
+    fn from(why: Unproven) -> NotJudged {
+        NotJudged::Space(why)
+    }
+}
+
+/// For each thing that rules do besides deciding, the packets for which they do it.
+pub type Effects = BTreeMap<Arc<str>, Node>;
+
+impl Program {
+    /// What becomes of packets of a slice, over all base chains that are wanted.
+    pub fn fates(
+        &self,
+        space: &mut Space,
+        slice: Slice,
+        start: Node,
+        wanted: &dyn Fn(&BaseChain) -> bool,
+    ) -> Result<(Fates, Effects), NotJudged> {
+        if self.endless {
+            return Err(NotJudged::Endless);
+        }
+        let nothing = Hooked::default();
+        let hooked = self.slices.get(&slice).unwrap_or(&nothing);
+        let mut runner = Runner { space, hooked, sums: HashMap::new(), effects: BTreeMap::new() };
+        let mut fates = Fates { accepted: start, ..Fates::default() };
+        for base in hooked.bases.iter().filter(|base| wanted(base)) {
+            if fates.accepted.is_empty() {
+                break;
+            }
+            let flow = runner.lead(base.chain, fates.accepted);
+            fates.dropped = runner.space.or(fates.dropped, flow.dropped);
+            fates.rejected = runner.space.or(fates.rejected, flow.rejected);
+            fates.queued = runner.space.or(fates.queued, flow.queued);
+            fates.accepted = flow.accepted;
+            let left = runner.space.or(flow.back, flow.next);
+            if base.drops {
+                fates.dropped = runner.space.or(fates.dropped, left);
+            } else {
+                fates.accepted = runner.space.or(fates.accepted, left);
+            }
+        }
+        let effects = runner.effects;
+        space.holds_good()?;
+        Ok((fates, effects))
+    }
+}
+
+/// Where packets are after some rules.
+#[derive(Clone, Copy)]
+struct Flow {
+    accepted: Node,
+    dropped: Node,
+    rejected: Node,
+    queued: Node,
+    /// Left the chain by `return`, or by the end of a chain that was gone to.
+    back: Node,
+    /// At the next rule.
+    next: Node,
+}
+
+impl Flow {
+    fn start(next: Node) -> Flow {
+        Flow {
+            accepted: Node::FALSE,
+            dropped: Node::FALSE,
+            rejected: Node::FALSE,
+            queued: Node::FALSE,
+            back: Node::FALSE,
+            next,
+        }
+    }
+}
+
+struct Runner<'a> {
+    space: &'a mut Space,
+    hooked: &'a Hooked,
+    sums: HashMap<usize, Flow>,
+    effects: Effects,
+}
+
+impl Runner<'_> {
+    /// Leads packets through a chain.
+    fn lead(&mut self, chain: usize, start: Node) -> Flow {
+        let hooked = self.hooked;
+        let lowered = &hooked.chains[chain];
+        if lowered.stateless {
+            let sum = self.sum(chain);
+            return self.within(start, sum);
+        }
+        let mut flow = Flow::start(start);
+        for rule in &lowered.rules {
+            if flow.next.is_empty() {
+                break;
+            }
+            let at = std::mem::replace(&mut flow.next, Node::FALSE);
+            for (when, steps) in rule {
+                let condition = self.space.node(when);
+                let mine = self.space.and(at, condition);
+                self.rule(steps, mine, &mut flow);
+            }
+        }
+        flow
+    }
+
+    /// The packets of a sum that are among these.
+    fn within(&mut self, start: Node, sum: Flow) -> Flow {
+        if start == Node::TRUE {
+            return sum;
+        }
+        let mut and = |node| self.space.and(start, node);
+        Flow {
+            accepted: and(sum.accepted),
+            dropped: and(sum.dropped),
+            rejected: and(sum.rejected),
+            queued: and(sum.queued),
+            back: and(sum.back),
+            next: and(sum.next),
+        }
+    }
+
+    /// What becomes of all packets in a chain that changes nothing.
+    fn sum(&mut self, chain: usize) -> Flow {
+        if let Some(sum) = self.sums.get(&chain) {
+            return *sum;
+        }
+        let hooked = self.hooked;
+        let rules = &hooked.chains[chain].rules;
+        let sum = self.sum_of(rules);
+        self.sums.insert(chain, sum);
+        sum
+    }
+
+    fn sum_of(&mut self, rules: &[Vec<(Pred, Vec<Step>)>]) -> Flow {
+        match rules {
+            [] => Flow::start(Node::TRUE),
+            [rule] => {
+                let mut flow = Flow::start(Node::FALSE);
+                for (when, steps) in rule {
+                    let mine = self.space.node(when);
+                    self.rule(steps, mine, &mut flow);
+                }
+                flow
+            }
+            _ => {
+                let (first, second) = rules.split_at(rules.len() / 2);
+                let first = self.sum_of(first);
+                if first.next.is_empty() {
+                    return first;
+                }
+                let second = self.sum_of(second);
+                let second = self.within(first.next, second);
+                self.either(first, second)
+            }
+        }
+    }
+
+    fn either(&mut self, first: Flow, second: Flow) -> Flow {
+        let mut or = |one, other| self.space.or(one, other);
+        Flow {
+            accepted: or(first.accepted, second.accepted),
+            dropped: or(first.dropped, second.dropped),
+            rejected: or(first.rejected, second.rejected),
+            queued: or(first.queued, second.queued),
+            back: or(first.back, second.back),
+            next: second.next,
+        }
+    }
+
+    fn rule(&mut self, steps: &[Step], start: Node, flow: &mut Flow) {
+        let mut at = start;
+        for step in steps {
+            if at.is_empty() {
+                return;
+            }
+            match step {
+                Step::Plain(Op::Test(pred)) => {
+                    let holds = self.space.node(pred);
+                    let broken = self.space.minus(at, holds);
+                    flow.next = self.space.or(flow.next, broken);
+                    at = self.space.and(at, holds);
+                }
+                Step::Plain(Op::Reject) => {
+                    flow.rejected = self.space.or(flow.rejected, at);
+                    return;
+                }
+                Step::Plain(Op::Assign { field, cases }) => at = self.assign(field, cases, at),
+                Step::Plain(Op::Effect(words)) => {
+                    let known = self.effects.get(words).copied().unwrap_or(Node::FALSE);
+                    let all = self.space.or(known, at);
+                    self.effects.insert(words.clone(), all);
+                }
+                Step::Plain(Op::Verdict(_) | Op::Map(_)) => {}
+                Step::To(target) => at = self.to(*target, at, flow),
+                Step::Map(map) => {
+                    let mut rest = at;
+                    let mut on = Node::FALSE;
+                    for (pred, target) in map {
+                        let hit = self.space.node(pred);
+                        let hit = self.space.and(rest, hit);
+                        rest = self.space.minus(rest, hit);
+                        let goes_on = self.to(*target, hit, flow);
+                        on = self.space.or(on, goes_on);
+                    }
+                    // Without an element the rule does not match.
+                    flow.next = self.space.or(flow.next, rest);
+                    at = on;
+                }
+            }
+        }
+        flow.next = self.space.or(flow.next, at);
+    }
+
+    /// Sends packets to a target; yields those that go on with the next expression.
+    fn to(&mut self, target: Target, at: Node, flow: &mut Flow) -> Node {
+        if at.is_empty() {
+            return at;
+        }
+        let space = &mut *self.space;
+        match target {
+            Target::Accept => flow.accepted = space.or(flow.accepted, at),
+            Target::Drop => flow.dropped = space.or(flow.dropped, at),
+            Target::Queue => flow.queued = space.or(flow.queued, at),
+            Target::Return => flow.back = space.or(flow.back, at),
+            Target::NextRule => flow.next = space.or(flow.next, at),
+            Target::GoOn => return at,
+            Target::Jump(chain) | Target::Goto(chain) => {
+                let inner = self.lead(chain, at);
+                let space = &mut *self.space;
+                flow.accepted = space.or(flow.accepted, inner.accepted);
+                flow.dropped = space.or(flow.dropped, inner.dropped);
+                flow.rejected = space.or(flow.rejected, inner.rejected);
+                flow.queued = space.or(flow.queued, inner.queued);
+                let left = space.or(inner.back, inner.next);
+                if matches!(target, Target::Jump(_)) {
+                    flow.next = space.or(flow.next, left);
+                } else {
+                    flow.back = space.or(flow.back, left);
+                }
+            }
+        }
+        Node::FALSE
+    }
+
+    fn assign(&mut self, field: &Field, cases: &[(Pred, Vec<Becomes>)], at: Node) -> Node {
+        let mut after = Node::FALSE;
+        for (when, bits) in cases {
+            let condition = self.space.node(when);
+            let mut mine = self.space.and(at, condition);
+            for (bit, becomes) in (0u32..).zip(bits) {
+                mine = match becomes {
+                    Becomes::Same => mine,
+                    Becomes::Bit(to) => self.space.with_bit(mine, field, bit, *to),
+                    Becomes::Of(other, from) => {
+                        let Some(set) = self.space.bit(other, *from) else {
+                            mine = self.space.with_bit(mine, field, bit, Bit::Anything);
+                            continue;
+                        };
+                        let (one, zero) = (self.space.and(mine, set), self.space.minus(mine, set));
+                        let one = self.space.with_bit(one, field, bit, Bit::Set(true));
+                        let zero = self.space.with_bit(zero, field, bit, Bit::Set(false));
+                        self.space.or(one, zero)
+                    }
+                };
+            }
+            after = self.space.or(after, mine);
+        }
+        after
+    }
+}

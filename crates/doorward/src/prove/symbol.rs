@@ -1,0 +1,315 @@
+//! Registers that hold fields instead of bytes, and what a comparison of them asks; runs nothing.
+
+use crate::ruleset::{CmpOp, Reg};
+use crate::space::{Field, Pred, Terms, name_value};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What is known of one byte of a register.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) enum Byte {
+    /// Its value.
+    Known(u8),
+    /// A byte of a field, so many bits from its lowest one on: `(byte & and) ^ xor`.
+    Of { field: Arc<Field>, shift: u8, and: u8, xor: u8 },
+    /// A byte of the value that a map gave, by the number of the map's reading.
+    Mapped(u32, u8),
+    /// Nobody knows: what was loaded, in words, and the place in it.
+    Opaque(Arc<str>, u8),
+}
+
+/// The registers of a rule.
+#[derive(Clone)]
+pub(super) struct Registers(Vec<Byte>);
+
+/// The kernel's registers have 64 bytes.
+const SIZE: usize = 64;
+
+impl Registers {
+    /// What stands there before a rule: the kernel forbids to read it.
+    pub(super) fn new() -> Registers {
+        Registers(vec![Byte::Known(0); SIZE])
+    }
+
+    /// Stores; the rest of the last word becomes zero, as in the kernel.
+    pub(super) fn put(&mut self, reg: Reg, bytes: Vec<Byte>) {
+        let from = usize::from(reg.0) * 4;
+        let padded = bytes.len().div_ceil(4) * 4;
+        for at in 0..padded {
+            if let Some(place) = self.0.get_mut(from + at) {
+                *place = bytes.get(at).cloned().unwrap_or(Byte::Known(0));
+            }
+        }
+    }
+
+    /// Reads; what is out of reach is unknown.
+    pub(super) fn get(&self, reg: Reg, len: usize) -> Vec<Byte> {
+        let from = usize::from(reg.0) * 4;
+        (from..from + len)
+            .map(|at| self.0.get(at).cloned().unwrap_or_else(|| Byte::Opaque("no register".into(), 0)))
+            .collect()
+    }
+
+    /// Makes everything unknown: something was loaded, and nobody knows where to.
+    pub(super) fn forget(&mut self, what: &str) {
+        let what: Arc<str> = what.into();
+        for (at, place) in (0u8..).zip(&mut self.0) {
+            *place = Byte::Opaque(what.clone(), at);
+        }
+    }
+}
+
+/// The bytes of a field as the network has them, the most significant first.
+pub(super) fn network_order(field: Field, width: u32) -> Vec<Byte> {
+    let field = Arc::new(field);
+    (0..u8::try_from(width.div_ceil(8)).unwrap_or(16))
+        .rev()
+        .map(|at| Byte::Of { field: field.clone(), shift: at * 8, and: 0xff, xor: 0 })
+        .collect()
+}
+
+/// The bytes of a number as this host has them.
+pub(super) fn host_order(mut bytes: Vec<Byte>) -> Vec<Byte> {
+    if cfg!(target_endian = "little") {
+        bytes.reverse();
+    }
+    bytes
+}
+
+pub(super) fn known(bytes: &[u8]) -> Vec<Byte> {
+    bytes.iter().copied().map(Byte::Known).collect()
+}
+
+/// What stands behind symbols: fields by number, names of interfaces by index, values of maps.
+pub(super) struct Symbols<'a> {
+    pub(super) terms: &'a mut Terms,
+    /// Names of interfaces by index.
+    pub(super) interfaces: &'a HashMap<u32, String>,
+    /// For each reading of a map what it can give, and when.
+    pub(super) maps: Vec<Vec<(Pred, Vec<u8>)>>,
+    /// How often each unknown was asked.
+    pub(super) asked: &'a mut HashMap<String, u32>,
+    /// What was asked since the beginning of the rule.
+    pub(super) trail: Vec<String>,
+}
+
+/// Bits of one field that must have a value.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Wanted {
+    pub(super) mask: u128,
+    pub(super) value: u128,
+}
+
+impl Symbols<'_> {
+    /// Whether a register compares so to a constant.
+    pub(super) fn compare(&mut self, bytes: &[Byte], op: CmpOp, data: &[u8], words: &str) -> Pred {
+        let unknown = bytes.iter().any(|byte| matches!(byte, Byte::Opaque(..)));
+        if unknown {
+            return self.unknown(words);
+        }
+        if let Some(pred) = self.compare_mapped(bytes, op, data) {
+            return pred;
+        }
+        let pred = match op {
+            CmpOp::Eq => self.equal(bytes, data),
+            CmpOp::Neq => self.equal(bytes, data).map(Pred::negated),
+            CmpOp::Lt => self.less(bytes, data, false),
+            CmpOp::Lte => self.less(bytes, data, true),
+            CmpOp::Gt => self.less(bytes, data, true).map(Pred::negated),
+            CmpOp::Gte => self.less(bytes, data, false).map(Pred::negated),
+        };
+        pred.unwrap_or_else(|| self.unknown(words))
+    }
+
+    /// Whether a value that came from a map compares so: for each value that the map has.
+    fn compare_mapped(&mut self, bytes: &[Byte], op: CmpOp, data: &[u8]) -> Option<Pred> {
+        let Byte::Mapped(map, _) = bytes.first()? else { return None };
+        let places: Option<Vec<usize>> = bytes
+            .iter()
+            .map(|byte| match byte {
+                Byte::Mapped(other, at) if other == map => Some(usize::from(*at)),
+                _ => None,
+            })
+            .collect();
+        let places = places?;
+        let values = self.maps.get(*map as usize)?;
+        let holds = values.iter().filter(|(_, value)| {
+            let taken: Vec<u8> = places.iter().map(|at| value.get(*at).copied().unwrap_or(0)).collect();
+            compares(op, taken.as_slice().cmp(data))
+        });
+        Some(Pred::any(holds.map(|(when, _)| when.clone()).collect::<Vec<_>>()))
+    }
+
+    /// A condition that cannot be told from the packet, asked for the so-manieth time.
+    pub(super) fn unknown(&mut self, words: &str) -> Pred {
+        let count = self.asked.entry(words.to_owned()).or_default();
+        *count += 1;
+        self.trail.push(words.to_owned());
+        let words = if *count == 1 { words.to_owned() } else { format!("{words} (no. {count})") };
+        self.terms.flag(&Field::Unknown(words))
+    }
+
+    /// The same, the same for each who asks.
+    pub(super) fn shared_unknown(&mut self, words: &str) -> Pred {
+        self.terms.flag(&Field::Unknown(words.to_owned()))
+    }
+
+    /// Whether bytes are exactly these; none where a field cannot be asked so.
+    pub(super) fn equal(&mut self, bytes: &[Byte], data: &[u8]) -> Option<Pred> {
+        let Some(wanted) = wanted(bytes, data)? else { return Some(Pred::Const(false)) };
+        let mut all = Vec::with_capacity(wanted.len());
+        for (field, bits) in wanted {
+            all.push(self.bits(&field, bits)?);
+        }
+        Some(Pred::all(all))
+    }
+
+    /// Whether bits of a field have a value. An index of an interface stands for its name.
+    pub(super) fn bits(&mut self, field: &Field, bits: Wanted) -> Option<Pred> {
+        use crate::ruleset::MetaKey;
+        let name = match field {
+            Field::Meta(MetaKey::Iif) => Field::Iif,
+            Field::Meta(MetaKey::Oif) => Field::Oif,
+            _ => return self.terms.masked(field, bits.mask, bits.value),
+        };
+        if bits.mask != u128::from(u32::MAX) {
+            return self.terms.masked(field, bits.mask, bits.value);
+        }
+        let known = u32::try_from(bits.value).ok().and_then(|index| self.interfaces.get(&index));
+        match known {
+            Some(known) => Some(self.terms.equals(&name, name_value(known))),
+            // No interface has this number now.
+            None => Some(Pred::Const(false)),
+        }
+    }
+
+    /// Whether bytes are less than these, or at most these, compared one after the other from the first on.
+    fn less(&mut self, bytes: &[Byte], data: &[u8], or_equal: bool) -> Option<Pred> {
+        let Some(first) = bytes.first() else { return Some(Pred::Const(or_equal)) };
+        let len = stretch(bytes);
+        let (head, tail) = bytes.split_at(len);
+        let (head_data, tail_data) = data.split_at(len.min(data.len()));
+        let less = match first {
+            Byte::Known(value) => Some(Pred::Const(Some(value) < head_data.first())),
+            Byte::Of { .. } => self.field_less(head, head_data),
+            Byte::Mapped(..) | Byte::Opaque(..) => None,
+        }?;
+        let equal = self.equal(head, head_data)?;
+        let rest = self.less(tail, tail_data, or_equal)?;
+        Some(Pred::any([less, Pred::all([equal, rest])]))
+    }
+
+    /// The same for bytes of one field in its own order.
+    fn field_less(&mut self, bytes: &[Byte], data: &[u8]) -> Option<Pred> {
+        let (Some(Byte::Of { field, shift: top, .. }), Some(Byte::Of { shift: below, .. })) =
+            (bytes.first(), bytes.last())
+        else {
+            return None;
+        };
+        let (from_top, below) = (u32::from(*top) + 8, u32::from(*below));
+        let field = (**field).clone();
+        let width = field.width(self.terms.family());
+        let from_top = from_top >= width;
+        let (mask, xor) = masks(bytes);
+        let limit = number(data);
+        let compared = u32::try_from(bytes.len()).ok()? * 8;
+        let all = if compared >= 128 { u128::MAX } else { (1 << compared) - 1 };
+        let is_prefix = (mask | !all).leading_ones() + mask.trailing_zeros() >= 128;
+        if from_top && xor == 0 && is_prefix {
+            // (v & mask) < limit: v is below the first multiple of the mask's step that is not below the limit.
+            let step = mask & mask.wrapping_neg();
+            let bound = if step == 0 {
+                return Some(Pred::Const(limit > 0));
+            } else {
+                limit.checked_add(step - 1).map(|sum| sum & !(step - 1))
+            };
+            let last = match bound {
+                Some(0) => return Some(Pred::Const(false)),
+                Some(bound) if bound - 1 <= all => bound - 1,
+                _ => return Some(Pred::Const(true)),
+            };
+            let last = if below == 0 { last } else { last.checked_shl(below)? | ((1 << below) - 1) };
+            return Some(self.terms.within(&field, vec![(0, last)]));
+        }
+        // Few bits: every value is tried.
+        if width > 16 {
+            return None;
+        }
+        let values = (0..1u128 << width).filter(|value| ((value >> below) & all & mask) ^ xor < limit);
+        let ranges = values.map(|value| (value, value)).collect();
+        Some(self.terms.within(&field, ranges))
+    }
+}
+
+/// How many bytes from the first on are of one field, in its own order, or known.
+pub(super) fn stretch(bytes: &[Byte]) -> usize {
+    match bytes.first() {
+        Some(Byte::Of { field, shift, .. }) => bytes
+            .iter()
+            .zip((0..=*shift).rev().step_by(8))
+            .take_while(|(byte, expected)| {
+                matches!(byte, Byte::Of { field: other, shift, .. } if other == field && shift == expected)
+            })
+            .count(),
+        Some(_) => 1,
+        None => 0,
+    }
+}
+
+fn masks(bytes: &[Byte]) -> (u128, u128) {
+    bytes.iter().fold((0, 0), |(mask, xor), byte| match byte {
+        Byte::Of { and, xor: flipped, .. } => (mask << 8 | u128::from(*and), xor << 8 | u128::from(*flipped)),
+        _ => (mask << 8, xor << 8),
+    })
+}
+
+/// Bytes as a number, the first being the most significant.
+pub(super) fn number(bytes: &[u8]) -> u128 {
+    bytes.iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte))
+}
+
+/// What fields must be for bytes to be these: none inside if that cannot be, none outside if it cannot be said.
+#[expect(clippy::option_option, reason = "cannot be said, cannot be, or this")]
+pub(super) fn wanted(bytes: &[Byte], data: &[u8]) -> Option<Option<Vec<(Field, Wanted)>>> {
+    let mut fields: Vec<(Arc<Field>, Wanted)> = Vec::new();
+    for (byte, value) in bytes.iter().zip(data) {
+        match byte {
+            Byte::Known(known) if known == value => {}
+            Byte::Known(_) => return Some(None),
+            Byte::Of { field, shift, and, xor } => {
+                let value = value ^ xor;
+                if value & !and != 0 {
+                    return Some(None);
+                }
+                let (mask, value) = (u128::from(*and) << shift, u128::from(value) << shift);
+                let index = match fields.iter().position(|(other, _)| other == field) {
+                    Some(index) => index,
+                    None => {
+                        fields.push((field.clone(), Wanted::default()));
+                        fields.len() - 1
+                    }
+                };
+                let wanted = &mut fields[index].1;
+                if (wanted.value ^ value) & wanted.mask & mask != 0 {
+                    return Some(None);
+                }
+                wanted.mask |= mask;
+                wanted.value |= value;
+            }
+            Byte::Mapped(..) | Byte::Opaque(..) => return None,
+        }
+    }
+    Some(Some(fields.into_iter().map(|(field, wanted)| ((*field).clone(), wanted)).collect()))
+}
+
+/// Whether an ordering is what an operation asks for.
+pub(super) fn compares(op: CmpOp, order: std::cmp::Ordering) -> bool {
+    match op {
+        CmpOp::Eq => order.is_eq(),
+        CmpOp::Neq => order.is_ne(),
+        CmpOp::Lt => order.is_lt(),
+        CmpOp::Lte => order.is_le(),
+        CmpOp::Gt => order.is_gt(),
+        CmpOp::Gte => order.is_ge(),
+    }
+}

@@ -1,0 +1,314 @@
+//! A small binary decision diagram: boolean functions as shared nodes; knows no field and no class.
+//!
+//! Reduced and ordered (Bryant 1986): equal functions are equal nodes, so that a proof of equality is one
+//! comparison. Nodes are only added; a question builds its diagram, asks, and drops it whole.
+
+/// A function. Two are equal exactly if they are the same node of one diagram.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Node(u32);
+
+impl Node {
+    /// The function that is never true: the empty set.
+    pub const FALSE: Node = Node(0);
+    /// The function that is always true: everything.
+    pub const TRUE: Node = Node(1);
+
+    /// Whether nothing is in the set.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self == Node::FALSE
+    }
+
+    fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    level: u32,
+    low: Node,
+    high: Node,
+}
+
+/// Level of the two constants: below every variable.
+const BOTTOM: u32 = u32::MAX;
+/// The smallest tables; both grow with the nodes.
+const SMALLEST: usize = 1 << 10;
+/// The largest cache of results, in entries: 16 bytes each.
+const LARGEST_CACHE: usize = 1 << 21;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Op {
+    And = 1,
+    Or,
+    Minus,
+    Xor,
+}
+
+/// Nodes, and what was computed of them.
+pub(super) struct Diagram {
+    nodes: Vec<Entry>,
+    /// Open addressing: index of a node, or 0 for a free place.
+    unique: Vec<u32>,
+    /// Operation with its two operands, and the result; an older result gives way.
+    cache: Vec<(u32, u32, u32, u32)>,
+    budget: usize,
+    exceeded: bool,
+}
+
+impl Diagram {
+    /// An empty diagram that grows to at most so many nodes.
+    pub(super) fn new(budget: usize) -> Diagram {
+        let constant = Entry { level: BOTTOM, low: Node::FALSE, high: Node::FALSE };
+        Diagram {
+            nodes: vec![constant; 2],
+            unique: vec![0; SMALLEST * 2],
+            cache: vec![(0, 0, 0, 0); SMALLEST],
+            budget,
+            exceeded: false,
+        }
+    }
+
+    /// Whether there were more nodes than the budget: nothing that was computed since means anything.
+    pub(super) fn exceeded(&self) -> bool {
+        self.exceeded
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Level of the first variable that a function depends on.
+    pub(super) fn level(&self, node: Node) -> u32 {
+        self.nodes[node.at()].level
+    }
+
+    /// What is left of a function when the variable of `level` is chosen.
+    pub(super) fn branch(&self, node: Node, level: u32) -> (Node, Node) {
+        let entry = self.nodes[node.at()];
+        if entry.level == level { (entry.low, entry.high) } else { (node, node) }
+    }
+
+    /// The function that is `high` where the variable of `level` is true and `low` where it is not.
+    pub(super) fn make(&mut self, level: u32, low: Node, high: Node) -> Node {
+        if low == high {
+            return low;
+        }
+        let mask = self.unique.len() - 1;
+        let mut place = hash(level, low.0, high.0) & mask;
+        loop {
+            let index = self.unique[place];
+            if index == 0 {
+                break;
+            }
+            let entry = &self.nodes[index as usize];
+            if entry.level == level && entry.low == low && entry.high == high {
+                return Node(index);
+            }
+            place = (place + 1) & mask;
+        }
+        if self.nodes.len() >= self.budget {
+            self.exceeded = true;
+            return Node::FALSE;
+        }
+        let Ok(index) = u32::try_from(self.nodes.len()) else {
+            self.exceeded = true;
+            return Node::FALSE;
+        };
+        self.nodes.push(Entry { level, low, high });
+        self.unique[place] = index;
+        if self.nodes.len() * 2 > self.unique.len() {
+            self.grow();
+        }
+        Node(index)
+    }
+
+    fn grow(&mut self) {
+        let size = self.unique.len() * 2;
+        let mask = size - 1;
+        let mut unique = vec![0; size];
+        for (index, entry) in self.nodes.iter().enumerate().skip(2) {
+            let mut place = hash(entry.level, entry.low.0, entry.high.0) & mask;
+            while unique[place] != 0 {
+                place = (place + 1) & mask;
+            }
+            unique[place] = u32::try_from(index).unwrap_or(0);
+        }
+        self.unique = unique;
+        if self.cache.len() < LARGEST_CACHE && self.nodes.len() > self.cache.len() {
+            self.cache = vec![(0, 0, 0, 0); self.cache.len() * 2];
+        }
+    }
+
+    /// What is in both.
+    pub(super) fn and(&mut self, a: Node, b: Node) -> Node {
+        match (a, b) {
+            (Node::FALSE, _) | (_, Node::FALSE) => Node::FALSE,
+            (Node::TRUE, other) | (other, Node::TRUE) => other,
+            _ if a == b => a,
+            _ => self.apply(Op::And, a.min(b), a.max(b)),
+        }
+    }
+
+    /// What is in `a` and not in `b`.
+    pub(super) fn minus(&mut self, a: Node, b: Node) -> Node {
+        match (a, b) {
+            (Node::FALSE, _) | (_, Node::TRUE) => Node::FALSE,
+            (_, Node::FALSE) => a,
+            _ if a == b => Node::FALSE,
+            _ => self.apply(Op::Minus, a, b),
+        }
+    }
+
+    /// What is in exactly one.
+    pub(super) fn xor(&mut self, a: Node, b: Node) -> Node {
+        match (a, b) {
+            (Node::FALSE, other) | (other, Node::FALSE) => other,
+            _ if a == b => Node::FALSE,
+            (Node::TRUE, other) | (other, Node::TRUE) => self.minus(Node::TRUE, other),
+            _ => self.apply(Op::Xor, a.min(b), a.max(b)),
+        }
+    }
+
+    /// What is in either.
+    pub(super) fn or(&mut self, a: Node, b: Node) -> Node {
+        match (a, b) {
+            (Node::TRUE, _) | (_, Node::TRUE) => Node::TRUE,
+            (Node::FALSE, other) | (other, Node::FALSE) => other,
+            _ if a == b => a,
+            _ => self.apply(Op::Or, a.min(b), a.max(b)),
+        }
+    }
+
+    fn apply(&mut self, op: Op, a: Node, b: Node) -> Node {
+        let place = hash(op as u32, a.0, b.0) & (self.cache.len() - 1);
+        let (known_op, known_a, known_b, result) = self.cache[place];
+        if (known_op, known_a, known_b) == (op as u32, a.0, b.0) {
+            return Node(result);
+        }
+        let level = self.level(a).min(self.level(b));
+        let (a_low, a_high) = self.branch(a, level);
+        let (b_low, b_high) = self.branch(b, level);
+        let (low, high) = match op {
+            Op::And => (self.and(a_low, b_low), self.and(a_high, b_high)),
+            Op::Or => (self.or(a_low, b_low), self.or(a_high, b_high)),
+            Op::Minus => (self.minus(a_low, b_low), self.minus(a_high, b_high)),
+            Op::Xor => (self.xor(a_low, b_low), self.xor(a_high, b_high)),
+        };
+        let result = self.make(level, low, high);
+        // The cache may have grown meanwhile.
+        let place = hash(op as u32, a.0, b.0) & (self.cache.len() - 1);
+        self.cache[place] = (op as u32, a.0, b.0, result.0);
+        result
+    }
+
+    /// Whether there is a value of the variables that are picked, with which the function holds.
+    pub(super) fn exists(&mut self, node: Node, picked: &dyn Fn(u32) -> bool) -> Node {
+        let mut known = std::collections::HashMap::new();
+        self.exists_within(node, picked, &mut known)
+    }
+
+    fn exists_within(
+        &mut self,
+        node: Node,
+        picked: &dyn Fn(u32) -> bool,
+        known: &mut std::collections::HashMap<Node, Node>,
+    ) -> Node {
+        let Entry { level, low, high } = self.nodes[node.at()];
+        if level == BOTTOM {
+            return node;
+        }
+        if let Some(result) = known.get(&node) {
+            return *result;
+        }
+        let low = self.exists_within(low, picked, known);
+        let result = if picked(level) && low == Node::TRUE {
+            low
+        } else {
+            let high = self.exists_within(high, picked, known);
+            if picked(level) { self.or(low, high) } else { self.make(level, low, high) }
+        };
+        known.insert(node, result);
+        result
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a place in a table")]
+fn hash(a: u32, b: u32, c: u32) -> usize {
+    const ODD: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f, 0x1656_67b1_9e37_79f9];
+    let mut sum = u64::from(a).wrapping_mul(ODD[0]);
+    sum = (sum.rotate_left(23) ^ u64::from(b)).wrapping_mul(ODD[1]);
+    sum = (sum.rotate_left(29) ^ u64::from(c)).wrapping_mul(ODD[2]);
+    (sum ^ (sum >> 32)) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A function of eight variables as a table of 256 answers.
+    fn of_table(diagram: &mut Diagram, table: &[bool], level: u32) -> Node {
+        match table {
+            [one] => [Node::FALSE, Node::TRUE][usize::from(*one)],
+            _ => {
+                let (low, high) = table.split_at(table.len() / 2);
+                let (low, high) =
+                    (of_table(diagram, low, level + 1), of_table(diagram, high, level + 1));
+                diagram.make(level, low, high)
+            }
+        }
+    }
+
+    fn answers(diagram: &Diagram, node: Node) -> Vec<bool> {
+        (0..256u32)
+            .map(|input| {
+                let mut at = node;
+                for level in 0..8 {
+                    let (low, high) = diagram.branch(at, level);
+                    at = if input >> (7 - level) & 1 == 1 { high } else { low };
+                }
+                at == Node::TRUE
+            })
+            .collect()
+    }
+
+    fn table() -> impl Strategy<Value = Vec<bool>> {
+        prop::collection::vec(any::<bool>(), 256)
+    }
+
+    proptest! {
+        /// Each operation is what its truth table says, and equal tables are one node.
+        #[test]
+        fn operations_agree_with_truth_tables(a in table(), b in table()) {
+            let mut diagram = Diagram::new(1 << 20);
+            let (x, y) = (of_table(&mut diagram, &a, 0), of_table(&mut diagram, &b, 0));
+            let pairs = || a.iter().copied().zip(b.iter().copied());
+            for (node, expected) in [
+                (diagram.and(x, y), pairs().map(|(a, b)| a && b).collect::<Vec<_>>()),
+                (diagram.or(x, y), pairs().map(|(a, b)| a || b).collect()),
+                (diagram.minus(x, y), pairs().map(|(a, b)| a && !b).collect()),
+                (diagram.xor(x, y), pairs().map(|(a, b)| a != b).collect()),
+            ] {
+                prop_assert_eq!(answers(&diagram, node), expected.clone());
+                prop_assert_eq!(of_table(&mut diagram, &expected, 0), node);
+            }
+            let some = diagram.exists(x, &|level| (2..5).contains(&level));
+            let expected: Vec<bool> = (0..256usize)
+                .map(|input| (0..8usize).any(|middle| a[input & !0b0011_1000 | middle << 3]))
+                .collect();
+            prop_assert_eq!(answers(&diagram, some), expected);
+        }
+    }
+
+    #[test]
+    fn a_budget_is_said_not_passed_over() {
+        let mut diagram = Diagram::new(5);
+        let mut all = Node::TRUE;
+        for level in (0..8).rev() {
+            all = diagram.make(level, Node::FALSE, all);
+        }
+        assert!(diagram.exceeded());
+    }
+}
