@@ -32,8 +32,8 @@ pub fn value_of(packet: &Packet, field: &Field) -> u128 {
         Field::HasOwner => packet.owner.is_some().into(),
         Field::User => packet.owner.map_or(0, |(user, _)| user.into()),
         Field::Group => packet.owner.map_or(0, |(_, group)| group.into()),
-        Field::Byte(base, at) => bytes(header(packet, *base), *at, 1),
-        Field::Reaches(base, end) => u128::from(header(packet, *base).len() >= *end as usize),
+        Field::Byte(base, at) => bytes(&from(packet, *base), *at, 1),
+        Field::Reaches(base, end) => u128::from(from(packet, *base).len() >= *end as usize),
         Field::HasHeader(exthdr::IPV6, number) => {
             packet.extensions.iter().any(|(known, _)| known == number).into()
         }
@@ -46,10 +46,10 @@ pub fn value_of(packet: &Packet, field: &Field) -> u128 {
         Field::Meta(key) => meta(packet, *key),
         Field::HasMeta(MetaKey::Skuid | MetaKey::Skgid) => packet.owner.is_some().into(),
         Field::Ct(key, dir) => entry(packet).map_or(0, |entry| ct(entry, *key, *dir)),
-        Field::HasCt(CtKey::Helper, _) => {
-            entry(packet).is_some_and(|entry| entry.helper.is_some()).into()
+        Field::HasCt(CtKey::Helper, _) => entry(packet).is_some_and(|entry| entry.helper.is_some()).into(),
+        Field::Unknown(words) => {
+            u128::from(words == "there are extension headers" && !packet.extensions.is_empty())
         }
-        Field::Unknown(words) => u128::from(words == "there are extension headers" && !packet.extensions.is_empty()),
         Field::HasHeader(..)
         | Field::Header(..)
         | Field::HasMeta(_)
@@ -66,12 +66,15 @@ fn entry(packet: &Packet) -> Option<&Entry> {
     }
 }
 
-fn header(packet: &Packet, base: PayloadBase) -> &[u8] {
+/// The packet from the start of a header on: loads run on into what stands behind.
+fn from(packet: &Packet, base: PayloadBase) -> Vec<u8> {
+    let extensions = packet.extensions.iter().flat_map(|(_, header)| header);
+    let network = || packet.network.iter().chain(extensions).chain(&packet.transport);
     match base {
-        PayloadBase::Link => &packet.link,
-        PayloadBase::Network => &packet.network,
-        PayloadBase::Transport => &packet.transport,
-        PayloadBase::Inner | PayloadBase::Other(_) => &[],
+        PayloadBase::Link => packet.link.iter().chain(network()).copied().collect(),
+        PayloadBase::Network => network().copied().collect(),
+        PayloadBase::Transport => packet.transport.clone(),
+        PayloadBase::Inner | PayloadBase::Other(_) => Vec::new(),
     }
 }
 
