@@ -22,6 +22,7 @@ mod oracle;
 mod packets;
 #[path = "../../../doorward/tests/policies/mod.rs"]
 mod policies;
+mod prover;
 mod rulesets;
 mod shrink;
 mod tally;

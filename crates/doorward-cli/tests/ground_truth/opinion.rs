@@ -1,5 +1,6 @@
 //! Who has an opinion on what a ruleset does with a packet. To add one: an implementation, and a line in [`OPINIONS`].
 
+use crate::prover::prover;
 use doorward::ruleset::{Expr, PayloadBase, Rule, Ruleset, Verdict, comment_of, udata_kind};
 use doorward::trace::{End, Machine, Packet, Unknown};
 use std::sync::OnceLock;
@@ -17,7 +18,7 @@ pub(crate) trait Opinion {
 pub(crate) type Maker = for<'a> fn(&'a Ruleset) -> Box<dyn Opinion + 'a>;
 
 /// Everybody who is asked.
-pub(crate) const OPINIONS: &[Maker] = &[interpreter];
+pub(crate) const OPINIONS: &[Maker] = &[interpreter, prover];
 
 /// Whether this kernel reads transport headers out of later fragments, when that was found out.
 pub(crate) static READS_FRAGMENTS: OnceLock<bool> = OnceLock::new();

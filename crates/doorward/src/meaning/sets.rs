@@ -110,7 +110,8 @@ pub fn sentence(rule: &Rule, place: Place, terms: &mut Terms) -> Option<Pred> {
 pub fn asked(traffic: &[Traffic], scope: &Scope, place: Place, terms: &mut Terms) -> Pred {
     let policy = Resolved::empty();
     let mut writer = Writer { policy: &policy, place, terms, own_addresses: false };
-    let about: Vec<Pred> = traffic.iter().map(|one| Pred::all(writer.about(*one).unwrap_or_else(never))).collect();
+    let about: Vec<Pred> =
+        traffic.iter().map(|one| Pred::all(writer.about(*one).unwrap_or_else(never))).collect();
     let scope = writer.scope(scope);
     Pred::all([Pred::all(scope), Pred::any(about)])
 }
@@ -208,8 +209,7 @@ impl Writer<'_> {
             all.push(Pred::any([untracked.negated(), neighbours.clone()]));
         }
         // Only what was announced has the helper of another connection.
-        let announced =
-            vec![(state::RELATED, state::RELATED), (state::ESTABLISHED, state::ESTABLISHED)];
+        let announced = vec![(state::RELATED, state::RELATED), (state::ESTABLISHED, state::ESTABLISHED)];
         let announced = self.terms.within(&Field::State, announced);
         let helped = self.terms.flag(&Field::HasCt(crate::ruleset::CtKey::Helper, None));
         all.push(Pred::any([announced, helped.negated()]));
@@ -381,13 +381,13 @@ impl Writer<'_> {
         let of = |verdict| policy.rules.iter().filter(move |rule| rule.verdict == verdict);
         let trusted = self.trusted();
         let blocked = self.matching(of(Verdict::Block), &|_| true);
-        let banned =
-            if self.place.arrives() { self.terms.flag(&Field::Banned) } else { Pred::Const(false) };
+        let banned = if self.place.arrives() { self.terms.flag(&Field::Banned) } else { Pred::Const(false) };
         let shut = Pred::all([Pred::any([blocked, banned]), trusted.clone().negated()]);
         let rejected = self.matching(of(Verdict::Reject), &|_| true);
         let rejected = Pred::all([rejected, trusted.clone().negated()]);
 
-        let mut allowed = vec![self.matching(of(Verdict::Allow).filter(|rule| rule.limit.is_none()), &|_| true)];
+        let mut allowed =
+            vec![self.matching(of(Verdict::Allow).filter(|rule| rule.limit.is_none()), &|_| true)];
         let data: Vec<Pred> = of(Verdict::Allow)
             .filter(|rule| self.covers(rule))
             .collect::<Vec<_>>()
@@ -414,9 +414,7 @@ impl Writer<'_> {
         };
         let open = Pred::all([shut.clone().negated(), rejected.clone().negated(), allowed.clone()]);
         let refused = match default {
-            Verdict::Reject => {
-                Pred::all([shut.negated(), Pred::any([rejected, allowed.negated()])])
-            }
+            Verdict::Reject => Pred::all([shut.negated(), Pred::any([rejected, allowed.negated()])]),
             _ => Pred::all([shut.negated(), rejected]),
         };
         (open, refused)

@@ -40,7 +40,12 @@ pub struct Equality {
 }
 
 /// Compares what a policy says with what a ruleset does, for every packet of both families.
-pub fn equal(policy: &Resolved, tables: &[Table], facts: &Facts, owing: Owing) -> Result<Equality, NotJudged> {
+pub fn equal(
+    policy: &Resolved,
+    tables: &[Table],
+    facts: &Facts,
+    owing: Owing,
+) -> Result<Equality, NotJudged> {
     let mut equality = Equality::default();
     for family in Family::BOTH {
         let mut terms = Terms::new(family);
@@ -62,8 +67,11 @@ pub fn equal(policy: &Resolved, tables: &[Table], facts: &Facts, owing: Owing) -
             both = space.minus(domain, both);
             let meant = [(Verdict::Allow, allowed), (Verdict::Reject, rejected), (Verdict::Block, both)];
             let dropped = space.or(fates.dropped, fates.queued);
-            let done =
-                [(Verdict::Allow, fates.accepted), (Verdict::Reject, fates.rejected), (Verdict::Block, dropped)];
+            let done = [
+                (Verdict::Allow, fates.accepted),
+                (Verdict::Reject, fates.rejected),
+                (Verdict::Block, dropped),
+            ];
             for (meant, said) in meant {
                 for (done, does) in done {
                     if meant == done {

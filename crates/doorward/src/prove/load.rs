@@ -212,11 +212,9 @@ impl Symbols<'_> {
                 return self.tuple_address(slice, key, dir, tracked, choices);
             }
             CtKey::ProtoSrc | CtKey::ProtoDst => return self.tuple_port(slice, key, dir, tracked, choices),
-            CtKey::Mark
-            | CtKey::Secmark
-            | CtKey::Expiration
-            | CtKey::Eventmask
-            | CtKey::Id => host_order(self.field(Field::Ct(key, dir))),
+            CtKey::Mark | CtKey::Secmark | CtKey::Expiration | CtKey::Eventmask | CtKey::Id => {
+                host_order(self.field(Field::Ct(key, dir)))
+            }
             CtKey::Zone => host_order(self.field(Field::Ct(key, dir))),
             _ => self.field(Field::Ct(key, dir)),
         };

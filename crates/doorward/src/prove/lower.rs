@@ -432,7 +432,10 @@ impl Lowering<'_, '_> {
                 .map(|(when, value)| {
                     let mut value = value;
                     value.resize(4, 0);
-                    (Pred::all([condition.clone(), when]), becomes(&field, most_significant_first(known(&value))))
+                    (
+                        Pred::all([condition.clone(), when]),
+                        becomes(&field, most_significant_first(known(&value))),
+                    )
                 })
                 .collect();
             let none = Pred::any(cases.iter().map(|(when, _)| when.clone()).collect::<Vec<_>>()).negated();
@@ -491,13 +494,11 @@ fn masked(byte: &Byte, mask: u8, flip: u8) -> Byte {
 
 /// A shift over the words of a register, each in the order of the host, the first the most significant.
 fn shifted(value: &[u8], bits: u32, left: bool) -> Vec<Byte> {
-    let mut number = value
-        .chunks(4)
-        .fold(0u128, |sum, word| {
-            let mut bytes = [0; 4];
-            bytes[..word.len()].copy_from_slice(word);
-            sum << 32 | u128::from(u32::from_ne_bytes(bytes))
-        });
+    let mut number = value.chunks(4).fold(0u128, |sum, word| {
+        let mut bytes = [0; 4];
+        bytes[..word.len()].copy_from_slice(word);
+        sum << 32 | u128::from(u32::from_ne_bytes(bytes))
+    });
     number = if left { number.checked_shl(bits) } else { number.checked_shr(bits) }.unwrap_or(0);
     let words = value.len().div_ceil(4);
     let mut bytes: Vec<u8> = (0..words)
@@ -529,7 +530,11 @@ fn becomes(mark: &Field, bytes: Vec<Byte>) -> Vec<Becomes> {
                     Becomes::Bit(Bit::Set(xor >> bit & 1 == 1))
                 }
                 Byte::Of { field, shift, xor, .. } if **field == *mark && u32::from(*shift) == place * 8 => {
-                    if xor >> bit & 1 == 1 { Becomes::Bit(Bit::Flipped) } else { Becomes::Same }
+                    if xor >> bit & 1 == 1 {
+                        Becomes::Bit(Bit::Flipped)
+                    } else {
+                        Becomes::Same
+                    }
                 }
                 Byte::Of { field, shift, xor, .. }
                     if xor >> bit & 1 == 0 && matches!(**field, Field::MARK | Field::CT_MARK) =>

@@ -265,9 +265,7 @@ fn always_ends(ways: &[(Pred, Vec<Step>)]) -> bool {
         steps.last(),
         Some(
             Step::Plain(Op::Reject)
-                | Step::To(
-                    Target::Accept | Target::Drop | Target::Queue | Target::Return | Target::Goto(_)
-                )
+                | Step::To(Target::Accept | Target::Drop | Target::Queue | Target::Return | Target::Goto(_))
         )
     );
     last && !steps.iter().any(|step| matches!(step, Step::Plain(Op::Test(_)) | Step::Map(_)))

@@ -164,8 +164,7 @@ impl Space {
         for node in sets.iter().rev() {
             product = self.diagram.and(*node, product);
         }
-        let parts =
-            (0..self.coded.len()).filter_map(|at| self.part(at, sets[at])).collect();
+        let parts = (0..self.coded.len()).filter_map(|at| self.part(at, sets[at])).collect();
         (product, parts)
     }
 
