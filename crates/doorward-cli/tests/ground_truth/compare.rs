@@ -2,7 +2,7 @@
 
 use crate::draft::Draft;
 use crate::lab::Lab;
-use crate::opinion::Maker;
+use crate::opinion::{Kernel, Maker};
 use crate::shrink;
 use crate::tally::Tally;
 use crate::trial::{Judged, Trial, describe, judging};
@@ -30,6 +30,7 @@ pub(crate) fn compare(
     ruleset: &Ruleset,
     hook: Hook,
     drafts: &[Draft],
+    kernel: &Kernel,
     makers: &[Maker],
 ) -> (Tally, Vec<Wrong>) {
     let judged = trial.judge(hook, drafts);
@@ -42,7 +43,7 @@ pub(crate) fn compare(
     };
     let mut wrong = Vec::new();
     for (number, maker) in makers.iter().enumerate() {
-        let opinion = maker(&judging);
+        let opinion = maker(&judging, kernel);
         let undecided = tally.undecided.entry(opinion.name()).or_default();
         for one in &judged {
             match opinion.accepts(&one.packet) {
@@ -107,7 +108,7 @@ fn tell(lab: &Lab, what: &str, small: &Ruleset, draft: &Draft, wrong: &Wrong, ma
         let _ = writeln!(story, "kernel: {}", if judged.passed { "passed" } else { "dropped" });
         let judging = judging(small, draft.hook);
         for maker in makers {
-            let opinion = maker(&judging);
+            let opinion = maker(&judging, &lab.kernel);
             let _ = writeln!(story, "{}: accepts {:?}", opinion.name(), opinion.accepts(&judged.packet));
         }
         let _ = writeln!(story, "{}", describe(&judged.packet));
@@ -122,6 +123,6 @@ fn differs(lab: &Lab, ruleset: &Ruleset, draft: &Draft, maker: Maker) -> bool {
     let Ok(mut trial) = Trial::load(lab, ruleset) else { return false };
     let judged = trial.judge(draft.hook, std::slice::from_ref(draft));
     let judging = judging(ruleset, draft.hook);
-    let opinion = maker(&judging);
+    let opinion = maker(&judging, &lab.kernel);
     judged.iter().any(|one| opinion.accepts(&one.packet).is_some_and(|accepts| accepts != one.passed))
 }

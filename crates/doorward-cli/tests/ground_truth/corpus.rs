@@ -76,13 +76,13 @@ pub(crate) fn run(root: &Path, packets: usize, lab: &dyn Fn(&[&str]) -> Lab) -> 
 fn one(lab: &Lab, what: &str, packets: usize) -> Tally {
     let ruleset = read(&lab.socket).expect("it was read before");
     let mut dice = Dice::new(what.bytes().fold(0, |sum, byte| sum * 31 % 1_000_003 + u64::from(byte)));
-    let world = World::new(&mut dice, lab.devices.clone());
+    let world = World::new(&mut dice, lab.kernel.devices.clone());
     let mut tally = Tally { rulesets: 1, ..Tally::default() };
     let mut trial = Trial::of_loaded(lab, &ruleset);
     let mut wrong = Vec::new();
     for hook in HOOKS {
         let drafts = Packets::of(&ruleset, &world, hook, true).make(&mut dice, packets);
-        let (part, bad) = compare(&mut trial, &ruleset, hook, &drafts, OPINIONS);
+        let (part, bad) = compare(&mut trial, &ruleset, hook, &drafts, &lab.kernel, OPINIONS);
         tally.add(part);
         if !bad.is_empty() {
             wrong.push((drafts, bad));

@@ -3,6 +3,7 @@
 
 use crate::draft::{Draft, Fragment, Track, put_header_checksum};
 use crate::flows::Flows;
+use crate::opinion::Kernel;
 use crate::oracle;
 use crate::world::OWNERS;
 use doorward::net::Family;
@@ -33,7 +34,7 @@ pub(crate) const FIRST_ID: usize = 64;
 /// The network.
 pub(crate) struct Lab {
     pub(crate) socket: Socket,
-    pub(crate) devices: Vec<Device>,
+    pub(crate) kernel: Kernel,
     pub(crate) flows: Flows,
     addresses: Vec<[u8; 6]>,
     wires: Vec<OwnedFd>,
@@ -96,7 +97,8 @@ impl Lab {
         let wires = (0..names.len()).map(|at| open_wire(&wire(at))).collect();
         host.namespace().enter().unwrap();
         let addresses = found.iter().map(|link| link.address.as_slice().try_into().unwrap()).collect();
-        Lab { socket, devices, flows, addresses, wires, senders, host, _outside: outside }
+        let kernel = Kernel { devices, reads_fragments: false };
+        Lab { socket, kernel, flows, addresses, wires, senders, host, _outside: outside }
     }
 
     /// Moves this thread to the host.

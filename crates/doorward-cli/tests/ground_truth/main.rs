@@ -34,7 +34,7 @@ use dice::Dice;
 use doorward::compile::{Options, compile};
 use doorward::ruleset::{Expr, Rule, Ruleset, Verdict};
 use lab::Lab;
-use opinion::{Maker, OPINIONS, READS_FRAGMENTS, TURNED, contrary, is_turned};
+use opinion::{Maker, OPINIONS, TURNED, contrary, is_turned};
 use oracle::skip;
 use packets::Packets;
 use proptest::strategy::{Strategy, ValueTree};
@@ -56,10 +56,10 @@ fn number(name: &str) -> Option<u64> {
 
 /// The network, and what this kernel is like.
 fn lab(names: &[&str]) -> Lab {
-    let lab = Lab::build(names);
+    let mut lab = Lab::build(names);
     let mut dice = Dice::new(0);
-    let world = World::new(&mut dice, lab.devices.clone());
-    READS_FRAGMENTS.get_or_init(|| reads_fragments(&lab, &mut dice, &world));
+    let world = World::new(&mut dice, lab.kernel.devices.clone());
+    lab.kernel.reads_fragments = reads_fragments(&lab, &mut dice, &world);
     lab
 }
 
@@ -74,7 +74,7 @@ fn one_ruleset(lab: &Lab, ruleset: &Ruleset, case: &mut Case, makers: &[Maker]) 
     for hook in HOOKS {
         let packets = Packets::of(ruleset, &case.world, hook, case.taste.conntrack);
         let drafts = packets.make(&mut case.dice, case.packets / HOOKS.len());
-        let (part, bad) = compare(&mut trial, ruleset, hook, &drafts, makers);
+        let (part, bad) = compare(&mut trial, ruleset, hook, &drafts, &lab.kernel, makers);
         tally.add(part);
         if !bad.is_empty() {
             wrong.push((drafts, bad));
@@ -100,7 +100,7 @@ struct Case {
 impl Case {
     fn new(lab: &Lab, seed: u64, packets: usize) -> Case {
         let mut dice = Dice::new(seed);
-        let world = World::new(&mut dice, lab.devices.clone());
+        let world = World::new(&mut dice, lab.kernel.devices.clone());
         let taste = Taste { conntrack: dice.chance(75) };
         Case { seed, dice, world, taste, packets }
     }

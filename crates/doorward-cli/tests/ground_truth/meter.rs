@@ -50,7 +50,8 @@ pub(crate) struct Facts {
     pub(crate) fib: Vec<u32>,
     pub(crate) entry: Option<EntryFacts>,
     pub(crate) network: Option<Vec<u8>>,
-    pub(crate) ports: Option<Vec<u8>>,
+    /// Bytes of the transport header with their offset, as far as it reaches.
+    pub(crate) transport: Vec<(usize, Vec<u8>)>,
     pub(crate) passed: bool,
 }
 
@@ -152,6 +153,14 @@ pub(crate) fn install(socket: &Socket, needs: &Needs, marks: &Marks, packets: us
         first.push(Rule::new(rule));
         record_connections(&mut table, &mut first, needs.hook, room);
     }
+    if needs.conntrack {
+        // Without such a chain, what connection tracking has to translate would not be.
+        let mut translating = chain("translating", Hook::Prerouting, -100, Vec::new());
+        if let Some(base) = &mut translating.base {
+            base.kind = ChainKind::Nat;
+        }
+        table.chains.push(translating);
+    }
     if needs.headers {
         record_headers(&mut table, &mut first, needs.hook, room);
     }
@@ -238,11 +247,17 @@ fn record_headers(table: &mut Table, rules: &mut Vec<Rule>, hook: Hook, room: u3
         exprs.push(note(name));
         rules.push(Rule::new(exprs));
     }
-    table.sets.push(seen("ports", 2, room));
-    let mut exprs = number(hook);
-    exprs.extend([payload(PayloadBase::Transport, 0, 4, Reg(1)), note("ports")]);
-    rules.push(Rule::new(exprs));
+    // Ports and sums, of which translations change some: at once, as not all headers have all of it.
+    for (name, offset) in TRANSPORT {
+        table.sets.push(seen(name, 2, room));
+        let mut exprs = number(hook);
+        exprs.extend([payload(PayloadBase::Transport, offset, 4, Reg(1)), note(name)]);
+        rules.push(Rule::new(exprs));
+    }
 }
+
+/// Parts of the transport header: sets and offsets.
+const TRANSPORT: [(&str, u32); 4] = [("th0", 0), ("th4", 4), ("th8", 8), ("th16", 16)];
 
 /// What was read since the meter was put up, by the packets' numbers.
 pub(crate) fn read(socket: &Socket, needs: &Needs) -> HashMap<u16, Facts> {
@@ -301,9 +316,11 @@ pub(crate) fn read(socket: &Socket, needs: &Needs) -> HashMap<u16, Facts> {
             }
         }
     }
-    for key in keys("ports") {
-        if let Some(one) = facts.get_mut(&number(&key)) {
-            one.ports = Some(key[4..].to_vec());
+    for (name, offset) in TRANSPORT {
+        for key in keys(name) {
+            if let Some(one) = facts.get_mut(&number(&key)) {
+                one.transport.push((offset as usize, key[4..].to_vec()));
+            }
         }
     }
     facts

@@ -2,8 +2,7 @@
 
 use crate::prover::prover;
 use doorward::ruleset::{Expr, PayloadBase, Rule, Ruleset, Verdict, comment_of, udata_kind};
-use doorward::trace::{End, Machine, Packet, Unknown};
-use std::sync::OnceLock;
+use doorward::trace::{Device, End, Machine, Packet, Unknown};
 
 /// An opinion on one ruleset.
 pub(crate) trait Opinion {
@@ -14,20 +13,29 @@ pub(crate) trait Opinion {
     fn accepts(&self, packet: &Packet) -> Option<bool>;
 }
 
+/// What is known besides rulesets and packets.
+#[derive(Clone, Debug)]
+pub(crate) struct Kernel {
+    /// The interfaces that there are.
+    pub(crate) devices: Vec<Device>,
+    /// Whether this kernel reads transport headers out of later fragments.
+    pub(crate) reads_fragments: bool,
+}
+
 /// Forms an opinion.
-pub(crate) type Maker = for<'a> fn(&'a Ruleset) -> Box<dyn Opinion + 'a>;
+pub(crate) type Maker = for<'a> fn(&'a Ruleset, &'a Kernel) -> Box<dyn Opinion + 'a>;
 
 /// Everybody who is asked.
 pub(crate) const OPINIONS: &[Maker] = &[interpreter, prover];
 
-/// Whether this kernel reads transport headers out of later fragments, when that was found out.
-pub(crate) static READS_FRAGMENTS: OnceLock<bool> = OnceLock::new();
-
 /// The machine of the library, which runs the rules.
-struct Interpreter<'a>(Machine<'a>);
+struct Interpreter<'a> {
+    machine: Machine<'a>,
+    kernel: &'a Kernel,
+}
 
-fn interpreter(ruleset: &Ruleset) -> Box<dyn Opinion + '_> {
-    Box::new(Interpreter(Machine::new(&ruleset.tables)))
+fn interpreter<'a>(ruleset: &'a Ruleset, kernel: &'a Kernel) -> Box<dyn Opinion + 'a> {
+    Box::new(Interpreter { machine: Machine::new(&ruleset.tables), kernel })
 }
 
 impl Opinion for Interpreter<'_> {
@@ -73,7 +81,7 @@ impl Interpreter<'_> {
         let mut asked = 0;
         let mut assume = |what: &Unknown<'_>| {
             if matches!(what.expr, Expr::Payload { base: PayloadBase::Transport, .. }) {
-                return READS_FRAGMENTS.get().copied().unwrap_or(false);
+                return self.kernel.reads_fragments;
             }
             if asked == answers.len() {
                 answers.push(rest);
@@ -81,7 +89,7 @@ impl Interpreter<'_> {
             asked += 1;
             answers[asked - 1]
         };
-        let end = match self.0.hook(packet, &mut assume).end {
+        let end = match self.machine.hook(packet, &mut assume).end {
             End::Accepted => Some(true),
             End::Dropped | End::Rejected => Some(false),
             End::Queued | End::Stopped(_) => None,
@@ -92,12 +100,15 @@ impl Interpreter<'_> {
 }
 
 /// The wrong opinion that every run must catch: it turns round the verdicts of rules with the comment [`TURNED`].
-pub(crate) struct Contrary(Ruleset);
+struct Contrary<'a> {
+    turned: Ruleset,
+    kernel: &'a Kernel,
+}
 
 /// Marks the rules that [`Contrary`] reads the wrong way.
 pub(crate) const TURNED: &str = "read the wrong way by one";
 
-pub(crate) fn contrary(ruleset: &Ruleset) -> Box<dyn Opinion + '_> {
+pub(crate) fn contrary<'a>(ruleset: &'a Ruleset, kernel: &'a Kernel) -> Box<dyn Opinion + 'a> {
     let mut turned = ruleset.clone();
     for rule in
         turned.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules)
@@ -112,7 +123,7 @@ pub(crate) fn contrary(ruleset: &Ruleset) -> Box<dyn Opinion + '_> {
             }
         }
     }
-    Box::new(Contrary(turned))
+    Box::new(Contrary { turned, kernel })
 }
 
 /// Whether a rule is read the wrong way.
@@ -120,12 +131,12 @@ pub(crate) fn is_turned(rule: &Rule) -> bool {
     comment_of(udata_kind::RULE_COMMENT, &rule.udata).as_deref() == Some(TURNED)
 }
 
-impl Opinion for Contrary {
+impl Opinion for Contrary<'_> {
     fn name(&self) -> &'static str {
         "contrary"
     }
 
     fn accepts(&self, packet: &Packet) -> Option<bool> {
-        interpreter(&self.0).accepts(packet)
+        interpreter(&self.turned, self.kernel).accepts(packet)
     }
 }

@@ -1,6 +1,6 @@
 //! The prover's opinion: where a packet lies in the sets that a ruleset accepts and refuses.
 
-use crate::opinion::{Opinion, READS_FRAGMENTS};
+use crate::opinion::{Kernel, Opinion};
 use doorward::net::Family;
 use doorward::prove::{Facts, Program, Slice, value_of};
 use doorward::ruleset::{CtKey, Hook, MetaKey, PayloadBase, Ruleset, exthdr};
@@ -12,12 +12,15 @@ use std::collections::BTreeMap;
 /// `IPS_DST_NAT`.
 const TRANSLATED: u32 = 0x20;
 
+/// The longest header of which it takes for granted that it is there: that of TCP up to its flags.
+const HEADER: usize = 14;
 /// Random rulesets have little in common with what is in use: their diagrams may grow without end.
-const NODES: usize = 60_000;
+const NODES: usize = 30_000;
 
 /// Proofs of one ruleset, each made when the first packet asks for it.
 struct Prover<'a> {
     ruleset: &'a Ruleset,
+    kernel: &'a Kernel,
     proofs: RefCell<BTreeMap<(Family, Hook, bool), Option<Proof>>>,
 }
 
@@ -28,8 +31,8 @@ struct Proof {
     refused: Node,
 }
 
-pub(crate) fn prover(ruleset: &Ruleset) -> Box<dyn Opinion + '_> {
-    Box::new(Prover { ruleset, proofs: RefCell::default() })
+pub(crate) fn prover<'a>(ruleset: &'a Ruleset, kernel: &'a Kernel) -> Box<dyn Opinion + 'a> {
+    Box::new(Prover { ruleset, kernel, proofs: RefCell::default() })
 }
 
 impl Opinion for Prover<'_> {
@@ -38,15 +41,15 @@ impl Opinion for Prover<'_> {
     }
 
     fn accepts(&self, packet: &Packet) -> Option<bool> {
-        // It knows kernels only that look for fragments before they load.
-        if packet.later_fragment && READS_FRAGMENTS.get() == Some(&true) {
+        // It knows kernels only that look for fragments before they load, and whole headers.
+        if packet.later_fragment && self.kernel.reads_fragments || packet.transport.len() < HEADER {
             return None;
         }
         let translated = matches!(&packet.ct, Conntrack::Entry(entry) if entry.status & TRANSLATED != 0);
         let slice = Slice { hook: packet.hook, translated };
         let mut proofs = self.proofs.borrow_mut();
         let key = (packet.family, packet.hook, translated);
-        let proof = proofs.entry(key).or_insert_with(|| Proof::of(self.ruleset, packet.family, slice));
+        let proof = proofs.entry(key).or_insert_with(|| self.proof(packet.family, slice));
         let proof = proof.as_ref()?;
         let lies_in = |node| proof.space.contains(node, &|field| value_of(packet, field));
         match (lies_in(proof.accepted), lies_in(proof.refused)) {
@@ -57,11 +60,13 @@ impl Opinion for Prover<'_> {
     }
 }
 
-impl Proof {
+impl Prover<'_> {
     /// None where the prover claims nothing.
-    fn of(ruleset: &Ruleset, family: Family, slice: Slice) -> Option<Proof> {
+    fn proof(&self, family: Family, slice: Slice) -> Option<Proof> {
         let mut terms = Terms::new(family);
-        let program = Program::of(&ruleset.tables, &[slice], &Facts::default(), &mut terms);
+        let interfaces = self.kernel.devices.iter().map(|device| (device.index, device.name.clone()));
+        let facts = Facts { interfaces: interfaces.collect(), ..Facts::default() };
+        let program = Program::of(&self.ruleset.tables, &[slice], &facts, &mut terms);
         let mut space = Space::within(terms, NODES).ok()?;
         let domain = space.domain();
         let (fates, _) = program.fates(&mut space, slice, domain, &|_| true).ok()?;

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// `NFTA_FIB_F_PRESENT`.
 const PRESENT: u32 = 32;
+/// `NFT_OBJECT_COUNTER`.
+const COUNTER: u32 = 1;
 
 /// A packet that met the hook.
 #[derive(Clone, Debug)]
@@ -158,17 +160,11 @@ fn places(values: impl Iterator<Item = u32>) -> HashMap<u32, usize> {
 /// What has to be read for a ruleset at a hook.
 fn needs(ruleset: &Ruleset, hook: Hook) -> Needs {
     let mut fib = BTreeSet::new();
-    let changes = changes(ruleset);
-    let mut conntrack = changes;
     for (table, rule) in ruleset
         .tables
         .iter()
         .flat_map(|table| table.chains.iter().flat_map(|chain| &chain.rules).map(move |rule| (table, rule)))
     {
-        conntrack |= rule
-            .exprs
-            .iter()
-            .any(|expr| matches!(expr, Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Connlimit { .. }));
         for part in tests(table, rule).iter().flat_map(|test| &test.parts) {
             if let Field::Fib(result, flags) = part.field
                 && askable(hook, result, flags)
@@ -178,15 +174,33 @@ fn needs(ruleset: &Ruleset, hook: Hook) -> Needs {
         }
     }
     let fib = fib.into_iter().take(meter::QUESTIONS).collect();
-    Needs { hook, conntrack, fib, headers: changes }
+    Needs { hook, conntrack: tracks(ruleset), fib, headers: changes(ruleset) }
 }
 
-/// Whether something of it may change packets before the hook: translations, and what has no type.
+/// Whether it has connections tracked.
+fn tracks(ruleset: &Ruleset) -> bool {
+    let mut chains = ruleset.tables.iter().flat_map(|table| &table.chains);
+    chains.any(|chain| {
+        let other = chain.base.as_ref().is_some_and(|base| base.kind != ChainKind::Filter);
+        let mut exprs = chain.rules.iter().flat_map(|rule| &rule.exprs);
+        let tracks = |expr: &Expr| match expr {
+            Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Connlimit { .. } | Expr::Unknown { .. } => true,
+            Expr::Objref { kind, .. } => *kind != COUNTER,
+            _ => false,
+        };
+        other || exprs.any(tracks)
+    })
+}
+
+/// Whether packets may be changed before the hook: where connections are tracked they are translated as well.
 fn changes(ruleset: &Ruleset) -> bool {
-    let chains = || ruleset.tables.iter().flat_map(|table| &table.chains);
-    let other = |chain: &Chain| chain.base.as_ref().is_some_and(|base| base.kind != ChainKind::Filter);
-    let mut exprs = chains().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs);
-    chains().any(other) || exprs.any(|expr| matches!(expr, Expr::PayloadSet { .. } | Expr::Unknown { .. }))
+    let mut exprs = ruleset
+        .tables
+        .iter()
+        .flat_map(|table| &table.chains)
+        .flat_map(|chain| &chain.rules)
+        .flat_map(|rule| &rule.exprs);
+    tracks(ruleset) || exprs.any(|expr| matches!(expr, Expr::PayloadSet { .. }))
 }
 
 /// Whether the kernel takes such a question at this hook, and answers it with a number.
@@ -215,17 +229,20 @@ fn packet(lab: &Lab, draft: &Draft, needs: &Needs, facts: &Facts, link: Vec<u8>)
         network[..read.len()].copy_from_slice(read);
     }
     let mut transport = draft.transport.clone();
-    if let Some(read) = &facts.ports
-        && let Some(bytes) = transport.get_mut(..4)
-    {
-        bytes.copy_from_slice(read);
+    for (offset, read) in &facts.transport {
+        // Of a later fragment no kernel should have read any.
+        if let Some(bytes) = transport.get_mut(*offset..offset + 4)
+            && !matches!(draft.fragment, Fragment::Later(_))
+        {
+            bytes.copy_from_slice(read);
+        }
     }
     let output = needs.hook == Hook::Output;
-    let by_index = |index| lab.devices.iter().find(|device| device.index == index).cloned();
+    let by_index = |index| lab.kernel.devices.iter().find(|device| device.index == index).cloned();
     Packet {
         hook: needs.hook,
         family: draft.family,
-        iif: (!output).then(|| lab.devices[draft.iif].clone()),
+        iif: (!output).then(|| lab.kernel.devices[draft.iif].clone()),
         oif: by_index(facts.oif),
         link,
         network,

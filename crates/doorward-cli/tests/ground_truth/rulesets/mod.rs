@@ -14,8 +14,8 @@ use doorward::ruleset::{
 /// The hooks at which packets are sent.
 pub(crate) const HOOKS: [Hook; 3] = [Hook::Input, Hook::Forward, Hook::Output];
 
-/// Priorities of base chains: behind connection tracking, which at output begins at -200.
-const PRIORITIES: [i32; 9] = [-140, -100, -50, -10, 0, 0, 1, 10, 225];
+/// Priorities of base chains: at output all translations are done at -100, at input those of sources begin at 100.
+const PRIORITIES: [i32; 9] = [-98, -50, -10, -1, 0, 0, 1, 10, 99];
 /// Chains called one from another; the kernel allows 16.
 const DEEPEST: usize = 8;
 
