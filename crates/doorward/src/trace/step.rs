@@ -6,7 +6,7 @@ use super::load::{self, Load, Seen};
 use super::machine::Program;
 use super::options::{self, Found};
 use super::walk::{Run, Step};
-use crate::ruleset::{Bitop, CmpOp, CtKey, Expr, MetaKey, PayloadBase, Reg, TableFamily, exthdr};
+use crate::ruleset::{Bitop, CmpOp, CtKey, Expr, MetaKey, PayloadBase, Reg, TableFamily, Verdict, exthdr};
 use std::cmp::Ordering;
 
 /// The most that one load stores (all registers).
@@ -119,6 +119,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 self.registers.forget_all();
                 Step::On
             }
+            Nature::Asks if name == "match" => self.iptables_match(expr),
             Nature::Asks => self.doubt(expr, None),
             Nature::AsksAndStores => {
                 self.registers.forget_all();
@@ -135,6 +136,17 @@ impl<'r, 'a> Run<'r, 'a> {
             Nature::Rejected => Step::Rejected,
             Nature::Queued => Step::Queued,
             Nature::Translated => Step::Translated,
+        }
+    }
+
+    /// A match of iptables drops a packet at once where the header that it looks for is not whole (`hotdrop`).
+    fn iptables_match(&mut self, expr: &Expr) -> Step<'a> {
+        if self.ask(expr, None) {
+            Step::On
+        } else if !self.wire.is_whole() && self.ask(expr, None) {
+            Step::Verdict(&Verdict::Drop)
+        } else {
+            Step::Break
         }
     }
 

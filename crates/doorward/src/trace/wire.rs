@@ -7,6 +7,8 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const GRE: u8 = 47;
 const IPIP: u8 = 4;
+const DCCP: u8 = 33;
+const SCTP: u8 = 132;
 
 /// The bytes of a packet, as rules may change them.
 pub(super) struct Wire {
@@ -47,6 +49,18 @@ impl Wire {
     /// Bytes of the packet: from a header on, across the ones behind it, as the kernel copies them.
     pub(super) fn load(&self, base: PayloadBase, offset: u32, len: u32) -> Option<&[u8]> {
         self.from(self.base(base)?, offset, len)
+    }
+
+    /// Whether the whole transport header is surely there, chunks and options included.
+    pub(super) fn is_whole(&self) -> bool {
+        const LONGEST_WITHOUT_OPTIONS: usize = 20;
+        let there = self.bytes.len() - self.transport;
+        match self.l4proto {
+            _ if self.later_fragment => false,
+            TCP => self.tcp().is_some(),
+            DCCP | SCTP => false,
+            _ => there >= LONGEST_WITHOUT_OPTIONS,
+        }
     }
 
     /// What kernels find that forget to look whether a packet is a later fragment, as `nft_payload_fast_eval`
