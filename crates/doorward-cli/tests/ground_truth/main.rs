@@ -40,6 +40,7 @@ use packets::Packets;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rulesets::{HOOKS, Taste};
+use std::collections::BTreeMap;
 use std::path::Path;
 use tally::Tally;
 use trial::{Trial, reads_fragments};
@@ -146,8 +147,14 @@ fn many(packets: u64, make: impl Fn(&mut Case) -> Ruleset) -> Tally {
 
 /// Says how it went, and fails if anybody was wrong.
 fn finish(what: &str, tally: &Tally) {
-    for mismatch in tally.mismatches.iter().filter(|mismatch| !mismatch.story.is_empty()).take(10) {
-        eprintln!("{}", mismatch.story);
+    const TOLD: usize = 6;
+    let mut told: BTreeMap<&str, usize> = BTreeMap::new();
+    for mismatch in tally.mismatches.iter().filter(|mismatch| !mismatch.story.is_empty()) {
+        let count = told.entry(mismatch.opinion).or_default();
+        *count += 1;
+        if *count <= TOLD {
+            eprintln!("{}", mismatch.story);
+        }
     }
     eprintln!("{}", tally.summary(what));
     assert!(tally.mismatches.is_empty(), "{} mismatches", tally.mismatches.len());
@@ -240,10 +247,6 @@ fn rulesets_of_others_do_in_the_kernel_what_is_thought_of_them() {
         eprintln!("{}", folder.tally.summary(&counts));
         all.add(folder.tally);
     }
-    for mismatch in all.mismatches.iter().filter(|mismatch| !mismatch.story.is_empty()).take(10) {
-        eprintln!("{}", mismatch.story);
-    }
-    eprintln!("{}", all.summary("rulesets of others"));
     assert!(all.rulesets > 0, "none of them loads");
-    assert!(all.mismatches.is_empty(), "{} mismatches", all.mismatches.len());
+    finish("rulesets of others", &all);
 }

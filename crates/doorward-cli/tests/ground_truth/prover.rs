@@ -3,7 +3,7 @@
 use crate::opinion::{Kernel, Opinion};
 use doorward::net::Family;
 use doorward::prove::{Facts, Program, Slice, value_of};
-use doorward::ruleset::{CtKey, Hook, MetaKey, PayloadBase, Ruleset, exthdr};
+use doorward::ruleset::{CtKey, Expr, Hook, MetaKey, PayloadBase, Ruleset, exthdr};
 use doorward::space::{Field, Node, Space, Terms};
 use doorward::trace::{Conntrack, Packet};
 use std::cell::RefCell;
@@ -63,6 +63,13 @@ impl Opinion for Prover<'_> {
 impl Prover<'_> {
     /// None where the prover claims nothing.
     fn proof(&self, family: Family, slice: Slice) -> Option<Proof> {
+        // Targets of iptables end rules in ways that it does not know yet.
+        let chains = self.ruleset.tables.iter().flat_map(|table| &table.chains);
+        let mut exprs = chains.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs);
+        if exprs.any(|expr| matches!(expr, Expr::Unknown { name, .. } if name == "match" || name == "target"))
+        {
+            return None;
+        }
         let mut terms = Terms::new(family);
         let interfaces = self.kernel.devices.iter().map(|device| (device.index, device.name.clone()));
         let facts = Facts { interfaces: interfaces.collect(), ..Facts::default() };
