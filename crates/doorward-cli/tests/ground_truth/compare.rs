@@ -35,12 +35,10 @@ pub(crate) fn compare(
 ) -> (Tally, Vec<Wrong>) {
     let judged = trial.judge(hook, drafts);
     let judging = judging(ruleset, hook);
-    let mut tally = Tally {
-        met: judged.len(),
-        passed: judged.iter().filter(|one| one.passed).count(),
-        sent: drafts.len(),
-        ..Tally::default()
-    };
+    let mut tally = Tally { sent: drafts.len(), ..Tally::default() };
+    for one in &judged {
+        tally.meet(&one.packet, one.passed);
+    }
     let mut wrong = Vec::new();
     for (number, maker) in makers.iter().enumerate() {
         let opinion = maker(&judging, kernel);
@@ -113,6 +111,7 @@ fn tell(lab: &Lab, what: &str, small: &Ruleset, draft: &Draft, wrong: &Wrong, ma
         }
         let _ = writeln!(story, "{}", describe(&judged.packet));
     } else {
+        let _ = writeln!(story, "kernel: {}", if wrong.judged.passed { "passed" } else { "dropped" });
         let _ = writeln!(story, "{}", describe(&wrong.judged.packet));
     }
     story

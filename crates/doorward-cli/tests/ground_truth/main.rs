@@ -174,6 +174,9 @@ fn random_rulesets_do_in_the_kernel_what_is_thought_of_them() {
         let missing: Vec<_> = tally.coverage.shares().into_iter().filter(|(_, share)| *share < 1.0).collect();
         assert!(missing.is_empty(), "in less than 1 % of the rules: {missing:?}");
         assert!(tally.coverage.median_rules() >= 20);
+        eprint!("share of packets\n{}", tally::table(&tally.packets()));
+        let missing: Vec<_> = tally.packets().into_iter().filter(|(_, share)| *share < 0.5).collect();
+        assert!(missing.is_empty(), "less than 0.5 % of the packets: {missing:?}");
         let passed = tally.passed * 100 / tally.met;
         assert!((20..=80).contains(&passed), "{passed} % passed");
     }

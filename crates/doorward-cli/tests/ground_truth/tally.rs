@@ -2,10 +2,12 @@
 
 use crate::compare::Mismatch;
 use crate::fields::{Ask, Field, Part, Step, Test, tests};
+use doorward::net::Family;
 use doorward::ruleset::{
-    Bitop, CmpOp, CtKey, Data, Elements, Expr, LookupTarget, MetaKey, PayloadBase, Rule, Ruleset, Table,
-    Verdict, set_flags,
+    Bitop, CmpOp, CtKey, Data, Elements, Expr, Hook, LookupTarget, MetaKey, PayloadBase, Rule, Ruleset,
+    Table, Verdict, set_flags,
 };
+use doorward::trace::{Conntrack, Packet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -23,6 +25,75 @@ pub(crate) struct Tally {
     pub(crate) undecided: BTreeMap<&'static str, usize>,
     pub(crate) mismatches: Vec<Mismatch>,
     pub(crate) coverage: Coverage,
+    /// Packets of each sort among those that met their hook.
+    pub(crate) sorts: BTreeMap<&'static str, usize>,
+}
+
+/// Every sort of packets of which there must be some.
+pub(crate) const SORTS: &[&str] = &[
+    "IPv4",
+    "IPv6",
+    "input",
+    "forward",
+    "output",
+    "TCP",
+    "UDP",
+    "ICMP",
+    "SCTP",
+    "other protocol",
+    "new",
+    "established",
+    "related",
+    "invalid",
+    "untracked",
+    "reply",
+    "translated",
+    "connection mark",
+    "packet mark",
+    "later fragment",
+    "routing header",
+    "cut off",
+    "of an ordinary user",
+];
+
+fn sorts(packet: &Packet) -> Vec<&'static str> {
+    let mut sorts = vec![
+        if packet.family == Family::V4 { "IPv4" } else { "IPv6" },
+        match packet.hook {
+            Hook::Input => "input",
+            Hook::Forward => "forward",
+            _ => "output",
+        },
+        match packet.l4proto {
+            6 => "TCP",
+            17 => "UDP",
+            1 | 58 => "ICMP",
+            132 => "SCTP",
+            _ => "other protocol",
+        },
+    ];
+    match &packet.ct {
+        Conntrack::Untracked => sorts.push("untracked"),
+        Conntrack::Invalid => sorts.push("invalid"),
+        Conntrack::Entry(entry) => {
+            sorts.push(match entry.state {
+                2 => "established",
+                4 => "related",
+                _ => "new",
+            });
+            let mut also = |holds: bool, sort| sorts.extend(holds.then_some(sort));
+            also(entry.direction == 1, "reply");
+            also(entry.status & 0x20 != 0, "translated");
+            also(entry.mark != 0, "connection mark");
+        }
+    }
+    let mut also = |holds: bool, sort| sorts.extend(holds.then_some(sort));
+    also(packet.mark != 0, "packet mark");
+    also(packet.later_fragment, "later fragment");
+    also(packet.extensions.iter().any(|(kind, _)| *kind == 43), "routing header");
+    also(packet.transport.len() < 8, "cut off");
+    also(packet.owner.is_some_and(|(user, _)| user != 0), "of an ordinary user");
+    sorts
 }
 
 /// Which kinds of expressions stood in how many rules.
@@ -34,6 +105,21 @@ pub(crate) struct Coverage {
 }
 
 impl Tally {
+    /// A packet that met its hook.
+    pub(crate) fn meet(&mut self, packet: &Packet, passed: bool) {
+        self.met += 1;
+        self.passed += usize::from(passed);
+        for sort in sorts(packet) {
+            *self.sorts.entry(sort).or_default() += 1;
+        }
+    }
+
+    /// Each sort of packets and its share in percent.
+    pub(crate) fn packets(&self) -> Vec<(&'static str, f64)> {
+        let count = |sort| self.sorts.get(sort).copied().unwrap_or(0);
+        SORTS.iter().map(|sort| (*sort, share(count(*sort), self.met))).collect()
+    }
+
     pub(crate) fn add(&mut self, other: Tally) {
         self.rulesets += other.rulesets;
         self.sent += other.sent;
@@ -42,6 +128,9 @@ impl Tally {
         self.spent += other.spent;
         for (name, count) in other.undecided {
             *self.undecided.entry(name).or_default() += count;
+        }
+        for (sort, count) in other.sorts {
+            *self.sorts.entry(sort).or_default() += count;
         }
         self.mismatches.extend(other.mismatches);
     }
@@ -106,19 +195,25 @@ impl Coverage {
 
     /// The table of it.
     pub(crate) fn table(&self) -> String {
-        let mut text = format!(
+        let head = format!(
             "{} rules, {} in the median ruleset; share of rules with\n",
             self.rules,
             self.median_rules()
         );
-        for line in self.shares().chunks(4) {
-            for (kind, share) in line {
-                let _ = write!(text, "  {kind:24}{share:5.1} %");
-            }
-            text.push('\n');
-        }
-        text
+        head + &table(&self.shares())
     }
+}
+
+/// Shares in columns.
+pub(crate) fn table(shares: &[(&'static str, f64)]) -> String {
+    let mut text = String::new();
+    for line in shares.chunks(4) {
+        for (kind, share) in line {
+            let _ = write!(text, "  {kind:24}{share:5.1} %");
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// Every kind of which there must be some.
