@@ -1,18 +1,37 @@
-//! What became of the expectations of a policy, for people and for programs; asks the library's meaning.
+//! What a proof found, for people and for programs: expectations, and whether the program means the policy.
 
+use crate::exit::{Exit, Failure};
 use crate::json;
-use crate::text::{Line, Tone, grouped};
-use doorward::meaning::{self, Answer, Decider, Host, Judgement, Outcome};
+use crate::text::{Line, Tone};
+use doorward::meaning::{Decider, Host, Judgement, Limits, connection, judge};
+use doorward::prove::{Answer, Difference, Outcome, Proof};
 use doorward::report::Origin;
 use doorward::resolve::Resolved;
 use serde_json::{Value, json};
 
-/// Asks about all of them.
-pub(crate) fn ask(resolved: &Resolved, host: &Host) -> Vec<Outcome> {
-    if resolved.expects.is_empty() {
-        return Vec::new();
+/// Why a program cannot be loaded, if it is not proven to mean the policy.
+pub(crate) fn unequal(proof: &Proof, policy: &Resolved, host: &Host) -> Option<Failure> {
+    if let Some(why) = &proof.unproven {
+        return Some(
+            Failure::new(Exit::Refused, format!("not proven: {why}"))
+                .way_out("put addresses that are treated alike into a list: `define NAME = file \"…\"`"),
+        );
     }
-    meaning::expects(resolved, host)
+    let first = proof.differences.first()?;
+    let mut failure = Failure::new(Exit::Refused, "the program does not mean what the policy says");
+    failure.messages.extend(difference(first, policy, host));
+    failure.messages.push("this is a mistake of doorward, not of the policy".to_owned());
+    Some(failure.way_out("please report it with the policy"))
+}
+
+/// One packet that is treated otherwise, and what the policy says of it.
+fn difference(one: &Difference, policy: &Resolved, host: &Host) -> Vec<String> {
+    let example = connection(&one.example, one.family, one.place);
+    let (_, decider) = decided(&judge(policy, host, &example, Limits::Unspent));
+    vec![
+        format!("for example: {example}"),
+        format!("the policy: {} ({decider}); the program: {}", one.meant.word(), one.done.word()),
+    ]
 }
 
 /// Whether one is broken for certain.
@@ -28,7 +47,7 @@ pub(crate) fn lines(outcome: &Outcome) -> Vec<Line> {
         Line::of(Tone::Strong, format!("{origin}: ")).and(tone, format!("{words}: {said}"))
     };
     match &outcome.answer {
-        Answer::Holds { .. } => Vec::new(),
+        Answer::Holds => Vec::new(),
         Answer::Fails { example, judgement } => {
             let (words, decider) = decided(judgement);
             vec![
@@ -40,10 +59,9 @@ pub(crate) fn lines(outcome: &Outcome) -> Vec<Line> {
         Answer::Nothing => {
             vec![about(Tone::Doubtful, "warning: this expectation speaks of no connection that can be")]
         }
-        Answer::NotDecided { classes } => vec![
-            about(Tone::Doubtful, "warning: this expectation is not decided"),
-            Line::plain(format!("  {} kinds of connections are too many to try", grouped(*classes))),
-            Line::plain("  say `from` and the service more narrowly"),
+        Answer::NotProven => vec![
+            about(Tone::Doubtful, "warning: this expectation is not proven"),
+            Line::plain("  there are too many kinds of connections to tell apart"),
         ],
     }
 }
@@ -52,9 +70,9 @@ pub(crate) fn lines(outcome: &Outcome) -> Vec<Line> {
 pub(crate) fn json(outcome: &Outcome) -> Value {
     let mut value = json!({ "expectation": json::origin(&outcome.origin), "allowed": outcome.allowed });
     let more = match &outcome.answer {
-        Answer::Holds { tried } => json!({ "answer": "holds", "tried": tried }),
+        Answer::Holds => json!({ "answer": "holds" }),
         Answer::Nothing => json!({ "answer": "nothing" }),
-        Answer::NotDecided { classes } => json!({ "answer": "not-decided", "classes": classes }),
+        Answer::NotProven => json!({ "answer": "not-proven" }),
         Answer::Fails { example, judgement } => json!({
             "answer": "fails",
             "example": example.to_string(),

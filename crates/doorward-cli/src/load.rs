@@ -1,13 +1,15 @@
 //! Puts a compiled policy in force in one transaction, with what is to be kept of what ran; says nothing.
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure, Stop};
+use crate::expectations as proved;
 use crate::kernel;
-use doorward::compile::{self, Counted, Options, Running, carry_counters, counted, replace};
+use crate::policy::Sound;
+use doorward::compile::{Counted, Options, Running, carry_counters, counted, replace};
 use doorward::net::Family;
-use doorward::resolve::Resolved;
-use doorward::ruleset::{Element, Elements, Expr, Set, Table, Transaction};
+use doorward::prove::{self, Outcome as Expected, Proof};
+use doorward::ruleset::{Checked, Element, Elements, Expr, Set, Table, Transaction};
 use doorward_kernel::diag::Diag;
-use doorward_kernel::{CommitError, Guard, Socket, abilities};
+use doorward_kernel::{Anywhere, CommitError, Guard, Socket, abilities};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -33,21 +35,27 @@ pub(crate) struct Loaded {
     /// Sentences that are gone, with what they had counted.
     pub gone: BTreeMap<String, Counted>,
     /// Closing it waits for the kernel: keep it until all is said.
-    pub socket: Socket,
+    pub socket: Socket<Anywhere>,
+    /// What became of the expectations.
+    pub expectations: Vec<Expected>,
 }
 
-/// Loads. Nothing of it took effect if this fails.
-pub(crate) fn load(guard: Guard, policy: &Resolved) -> Result<Loaded, Failure> {
+/// Loads what was proven, if whoever asks is content with the proof. Nothing of it took effect if this fails.
+pub(crate) fn load(
+    guard: Guard<Anywhere>,
+    policy: &Sound,
+    mut content: impl FnMut(&Proof) -> Result<(), Stop>,
+) -> Result<Loaded, Stop> {
     let socket = Socket::open(guard).map_err(|error| kernel::unread(&error))?;
     let began = Instant::now();
     let mut tries = 0;
     loop {
         tries += 1;
-        let attempt = Attempt::prepare(&socket, policy)?;
-        match socket.commit(&attempt.transaction, Some(attempt.seen)) {
+        let attempt = Attempt::prepare(&socket, policy, &mut content)?;
+        match socket.load(&attempt.transaction, Some(attempt.seen)) {
             Ok(()) => return Ok(attempt.done(socket)),
             Err(CommitError::Raced) if tries < TRIES && began.elapsed() < PATIENCE => {}
-            Err(error) => return Err(explained(&error, &attempt.transaction, &socket)),
+            Err(error) => return Err(explained(&error, &attempt.transaction, &socket).into()),
         }
     }
 }
@@ -55,16 +63,21 @@ pub(crate) fn load(guard: Guard, policy: &Resolved) -> Result<Loaded, Failure> {
 /// One try: what was read, and what it leads to.
 struct Attempt {
     seen: doorward_kernel::Generation,
-    transaction: Transaction,
+    transaction: Checked<Transaction>,
     generation: u8,
     first: bool,
     carried: usize,
     rules: usize,
     gone: BTreeMap<String, Counted>,
+    expectations: Vec<Expected>,
 }
 
 impl Attempt {
-    fn prepare(socket: &Socket, policy: &Resolved) -> Result<Attempt, Failure> {
+    fn prepare(
+        socket: &Socket<Anywhere>,
+        policy: &Sound,
+        content: &mut impl FnMut(&Proof) -> Result<(), Stop>,
+    ) -> Result<Attempt, Stop> {
         let wanted = |set: &Set| counts(set) || is_carried(set);
         let snapshot =
             socket.read_counters(&kernel::ours(), &wanted).map_err(|error| kernel::unread(&error))?;
@@ -79,7 +92,12 @@ impl Attempt {
         // Its memory is used again for what comes.
         drop(snapshot.ruleset);
         let options = Options { generation: running.next_generation(), carried };
-        let mut table = compile::compile(policy, &options);
+        let (table, proof) = prove::compiled(&policy.resolved, &policy.host, &options);
+        content(&proof)?;
+        let Some(mut table) = table else {
+            let unequal = proved::unequal(&proof, &policy.resolved, &policy.host);
+            return Err(unequal.unwrap_or_else(|| Failure::new(Exit::Refused, "not proven")).into());
+        };
         carry_counters(&mut table, &hits);
         Ok(Attempt {
             seen: snapshot.generation,
@@ -89,10 +107,11 @@ impl Attempt {
             rules: table.chains.iter().map(|chain| chain.rules.len()).sum(),
             gone: gone(&hits, &table),
             transaction: replace(&running, table),
+            expectations: proof.expectations,
         })
     }
 
-    fn done(self, socket: Socket) -> Loaded {
+    fn done(self, socket: Socket<Anywhere>) -> Loaded {
         // The process is about to end and gives all memory back at once; taking thousands of rules apart first
         // would be a good part of its work.
         std::mem::forget(self.transaction);
@@ -103,6 +122,7 @@ impl Attempt {
             rules: self.rules,
             gone: self.gone,
             socket,
+            expectations: self.expectations,
         }
     }
 }
@@ -185,7 +205,7 @@ fn gone(old: &BTreeMap<String, Counted>, table: &Table) -> BTreeMap<String, Coun
 }
 
 /// The kernel's refusal, and what it lacks, if it lacks something.
-fn explained(error: &CommitError, transaction: &Transaction, socket: &Socket) -> Failure {
+fn explained(error: &CommitError, transaction: &Transaction, socket: &Socket<Anywhere>) -> Failure {
     let mut failure = kernel::refused(error, transaction);
     let permitted = |one: &doorward_kernel::Refusal| one.errno != rustix::io::Errno::PERM;
     if matches!(error, CommitError::Refused(list) if list.iter().all(permitted))
@@ -218,7 +238,7 @@ mod tests {
         let nothing = doorward::resolve::Loaded::default();
         let policy = doorward::resolve::resolve(&nothing, &doorward::resolve::Host::default()).0;
         let options = Options { generation: 1, carried: pairs.clone() };
-        let table = compile::compile(&policy.expect("an empty policy has no errors"), &options);
+        let table = doorward::compile::compile(&policy.expect("an empty policy has no errors"), &options);
         assert_eq!(still_carried(&table), pairs);
     }
 }

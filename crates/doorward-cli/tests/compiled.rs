@@ -7,7 +7,7 @@ mod oracle;
 #[path = "../../doorward/tests/policies/mod.rs"]
 mod policies;
 
-use doorward::compile::{Options, Running, TABLE, compile, counted, replace};
+use doorward::compile::{Options, Running, TABLE, compile, counted, replace_with};
 use doorward::ruleset::{Elements, Expr, Step, Table, TableFamily, Transaction};
 use doorward_kernel::{Scope as Where, Socket};
 use oracle::{fresh, skip};
@@ -74,7 +74,7 @@ fn the_kernel_takes_any_program_and_gives_it_back() {
             let running = before.first().map(Running::of).unwrap_or_default();
             let options = Options { generation: running.next_generation(), carried: Vec::new() };
             let table = compile(&policy, &options);
-            let transaction = replace(&running, table.clone());
+            let transaction = replace_with(&running, table.clone());
             if let Err(error) = socket.commit(&transaction, None) {
                 return Err(TestCaseError::fail(steps_that_failed(&transaction, &error)));
             }

@@ -39,12 +39,12 @@ pub struct Missing {
 /// Tries all that doorward needs; what is returned is missing.
 ///
 /// The kernel loads its own modules for this where it may, and hooks an empty chain for an instant.
-pub fn missing(socket: &Socket) -> Result<Vec<Missing>, CommitError> {
+pub fn missing<Where>(socket: &Socket<Where>) -> Result<Vec<Missing>, CommitError> {
     probe(socket, &needed())
 }
 
 /// Tries these.
-pub fn probe(socket: &Socket, abilities: &[Ability]) -> Result<Vec<Missing>, CommitError> {
+pub fn probe<Where>(socket: &Socket<Where>, abilities: &[Ability]) -> Result<Vec<Missing>, CommitError> {
     let mut transaction = Transaction::on(TableFamily::Inet, TABLE);
     let mut owners = Vec::new();
     for (index, ability) in abilities.iter().enumerate() {
@@ -53,7 +53,7 @@ pub fn probe(socket: &Socket, abilities: &[Ability]) -> Result<Vec<Missing>, Com
     }
     // The table is new, so there is no such chain: the kernel must refuse, whatever it can do.
     transaction.steps.push(Step::DeleteChain("is not there".to_owned()));
-    let refusals = match socket.commit(&transaction, None) {
+    let refusals = match socket.send(&transaction, None) {
         Err(CommitError::Refused(refusals)) => refusals,
         Err(other) => return Err(other),
         Ok(()) => return Err(CommitError::NoAnswer),

@@ -1,12 +1,13 @@
 //! Sends a transaction and tells for each mistake of it which step it was, and what in that step.
 
+use std::marker::PhantomData;
 use std::ops::Deref;
 
-use doorward::ruleset::{Step, Transaction};
+use doorward::ruleset::{Checked, Step, Transaction};
 use rustix::io::Errno;
 
 use crate::encode::{Batch, StepTooLong, batch};
-use crate::guard::Guard;
+use crate::guard::{Guard, Own};
 use crate::message::Answer;
 use crate::place::{Place, locate};
 use crate::read::{Generation, Reader};
@@ -16,8 +17,11 @@ use crate::socket::KernelError;
 /// A socket that may change the ruleset of the namespace in which it was opened.
 ///
 /// Closing it after a commit waits some milliseconds for the kernel: say what is to be said first.
-pub struct Socket {
+///
+/// What it takes depends on where it is: anything in a namespace of one's own, elsewhere only what was proven.
+pub struct Socket<Where = Own> {
     reader: Reader,
+    place: PhantomData<Where>,
 }
 
 /// Why a transaction did not take effect. Nothing of it did.
@@ -71,7 +75,7 @@ pub struct Refusal {
     pub module: Option<String>,
 }
 
-impl Deref for Socket {
+impl<Where> Deref for Socket<Where> {
     type Target = Reader;
 
     fn deref(&self) -> &Reader {
@@ -79,18 +83,37 @@ impl Deref for Socket {
     }
 }
 
-impl Socket {
+impl Socket<Own> {
+    /// Sends any transaction: all of it takes effect, or nothing. With a generation it is refused as
+    /// [`CommitError::Raced`] when the ruleset has moved on since.
+    pub fn commit(
+        &self,
+        transaction: &Transaction,
+        generation: Option<Generation>,
+    ) -> Result<(), CommitError> {
+        self.send(transaction, generation)
+    }
+}
+
+impl<Where> Socket<Where> {
     /// Opens a socket where the guard looked.
-    pub fn open(guard: Guard) -> Result<Socket, KernelError> {
+    pub fn open(guard: Guard<Where>) -> Result<Socket<Where>, KernelError> {
         if !guard.holds() {
             return Err(KernelError::Moved);
         }
-        Ok(Socket { reader: Reader::open()? })
+        Ok(Socket { reader: Reader::open()?, place: PhantomData })
     }
 
-    /// Sends a transaction: all of it takes effect, or nothing. With a generation it is refused as
-    /// [`CommitError::Raced`] when the ruleset has moved on since.
-    pub fn commit(
+    /// Sends a transaction that was proven, in the same way.
+    pub fn load(
+        &self,
+        transaction: &Checked<Transaction>,
+        generation: Option<Generation>,
+    ) -> Result<(), CommitError> {
+        self.send(transaction, generation)
+    }
+
+    pub(crate) fn send(
         &self,
         transaction: &Transaction,
         generation: Option<Generation>,

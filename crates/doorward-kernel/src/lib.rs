@@ -18,7 +18,7 @@ pub mod netns;
 pub mod read;
 
 pub use commit::{CommitError, Refusal, Socket};
-pub use guard::{Guard, HostForbidden};
+pub use guard::{Anywhere, Guard, HostForbidden, Own};
 pub use place::Place;
 pub use read::{Generation, Reader, Scope, Snapshot};
 pub use socket::KernelError;

@@ -6,7 +6,9 @@
 #[path = "support/resolved.rs"]
 mod resolved;
 
-use doorward::meaning;
+use doorward::compile::Options;
+use doorward::meaning::Host;
+use doorward::prove::{Answer, compiled};
 use doorward::resolve::{Listed, list, load, resolve};
 use std::path::Path;
 
@@ -25,9 +27,10 @@ fn examples_are_right() {
         let shown: String = reports.iter().map(|report| report.render(&loaded.sources)).collect();
         assert!(reports.is_empty(), "{name}.dw:\n{shown}");
         let policy = policy.unwrap();
-        for outcome in meaning::expects(&policy, &meaning::Host::default()) {
-            let holds = matches!(outcome.answer, meaning::Answer::Holds { tried } if tried > 0);
-            assert!(holds, "{}: {:?}", outcome.origin.comment(), outcome.answer);
+        let (table, proof) = compiled(&policy, &Host::default(), &Options::default());
+        assert!(table.is_some(), "{name}: {:#?}", proof.differences);
+        for outcome in proof.expectations {
+            assert_eq!(outcome.answer, Answer::Holds, "{}", outcome.origin.comment());
         }
         let text = format!("{}\n{}", resolved::dump(&policy), Listed::text(&list(&loaded, &policy)));
         let path = root.join(format!("tests/golden/examples/{name}.txt"));

@@ -4,16 +4,19 @@
 
 mod policies;
 
-use doorward::compile::{Options, PENDING, compile};
-use doorward::prove::{Difference, Facts, Lens, equal};
-use doorward::resolve::model::Resolved;
+use doorward::compile::Options;
+use doorward::meaning::Host;
+use doorward::prove::{Difference, compiled};
 use policies::{policy, rule};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::fmt::Write;
 
-fn facts(policy: &Resolved) -> Facts {
-    Facts { lens: Lens::of(policy), ..Facts::default() }
+/// With and without a connection from before the first load.
+fn options(first: bool) -> Options {
+    let pair = |text: &str| text.parse().unwrap();
+    let carried = if first { vec![(pair("198.51.100.7:40000"), pair("192.0.2.1:22"))] } else { Vec::new() };
+    Options { carried, ..Options::default() }
 }
 
 fn told(differences: &[Difference]) -> String {
@@ -33,12 +36,12 @@ fn what_is_compiled_is_what_is_meant() {
     let cases = std::env::var("DOORWARD_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     runner
-        .run(&policy(prop::collection::vec(rule(), 0..14)), |mut policy| {
+        .run(&(policy(prop::collection::vec(rule(), 0..14)), any::<bool>()), |(mut policy, first)| {
             for (line, rule) in (1u32..).zip(&mut policy.rules) {
                 rule.origin.line = line;
             }
-            let table = compile(&policy, &Options::default());
-            let found = equal(&policy, &[table], &facts(&policy), Some(PENDING)).unwrap();
+            let (_, found) = compiled(&policy, &Host::default(), &options(first));
+            prop_assert_eq!(&found.unproven, &None);
             prop_assert!(found.differences.is_empty(), "{}", told(&found.differences));
             Ok(())
         })

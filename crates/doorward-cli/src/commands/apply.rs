@@ -11,7 +11,7 @@ use crate::lock;
 use crate::policy::{self, Sound};
 use crate::terminal::Terminal;
 use crate::text::{Cell, Line, Tone, cell, count, table};
-use doorward::meaning::{Answer, Outcome as Expected};
+use doorward::prove::{Answer, Outcome as Expected};
 use doorward::report::Origin;
 use doorward::resolve;
 use doorward::resolve::model::{Verdict, Way};
@@ -62,13 +62,11 @@ fn in_force(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
     if let Some(failure) = changed_by_others(&disk) {
         return Err(failure.into());
     }
-    let expected = expectations::ask(&policy.resolved, &policy.host);
-    if let Some(stop) = broken(&expected, args.output.json, terminal) {
-        return Err(stop);
-    }
-    terminal.progress("loading", policy.resolved.rules.len() > MOST_TOLD);
-    let loaded = load::load(guard, &policy.resolved)?;
-    let told = Told::of(&policy, &expected);
+    terminal.progress("proving and loading", policy.resolved.rules.len() > MOST_TOLD);
+    let loaded = load::load(guard, &policy, |proof| {
+        broken(&proof.expectations, args.output.json, terminal).map_or(Ok(()), Err)
+    })?;
+    let told = Told::of(&policy, &loaded.expectations);
     if args.output.json {
         terminal.json(&told.json(&loaded, began));
     } else {
@@ -131,7 +129,7 @@ impl Told {
     fn of(policy: &Sound, expected: &[Expected]) -> Told {
         let holds = |origin: &Origin| {
             let same = |one: &&Expected| one.origin == *origin;
-            expected.iter().find(same).is_some_and(|one| matches!(one.answer, Answer::Holds { .. }))
+            expected.iter().find(same).is_some_and(|one| one.answer == Answer::Holds)
         };
         let sentences = resolve::list(&policy.loaded, &policy.resolved)
             .into_iter()

@@ -1,10 +1,12 @@
 //! Chooses what to try: for each sentence what it names and what is next to it; sends nothing.
 
 use super::place::{CONTAINER_PORT, Pair, Places, example};
+use doorward::compile::Options;
 use doorward::meaning::{
-    self, Addressed, Answer, Connection, Decider, Host, Judgement, Limits, Owner, Packet, Path, judge,
+    Addressed, Connection, Decider, Host, Judgement, Limits, Owner, Packet, Path, judge,
 };
 use doorward::net::{Family, IcmpType, PortRange, Proto};
+use doorward::prove::{self, Answer};
 use doorward::report::Origin;
 use doorward::resolve::model::{Accounts, Peers, Resolved, Scope, Traffic, Verdict, Way};
 use std::collections::{BTreeMap, BTreeSet};
@@ -437,7 +439,8 @@ impl<'a> Planner<'a> {
     /// One packet for each expectation: its counterexample, if there is one.
     fn expectations(&mut self) {
         let policy = self.policy;
-        for (expect, outcome) in policy.expects.iter().zip(meaning::expects(policy, &self.host)) {
+        let (_, proof) = prove::compiled(policy, &self.host, &Options::default());
+        for (expect, outcome) in policy.expects.iter().zip(proof.expectations) {
             self.subject += 1;
             let promised = if expect.allowed { Verdict::Allow } else { Verdict::Block };
             let mut tries: Vec<Connection> = match outcome.answer {

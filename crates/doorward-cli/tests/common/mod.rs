@@ -5,7 +5,7 @@
 #[path = "../../../../tests/support/skip.rs"]
 mod skip;
 
-use doorward::compile::{Options, Running, TABLE, compile, replace};
+use doorward::compile::{Options, Running, TABLE, compile, replace_with};
 use doorward::report::Origin;
 use doorward::resolve::model::{
     DefaultRule, Defaults, Limit, Peers, Resolved, Rule, Scope, Traffic, Verdict, Way,
@@ -100,7 +100,7 @@ impl Pair {
         let running = before.first().map(Running::of).unwrap_or_default();
         let options = Options { generation: running.next_generation(), carried: carried.to_vec() };
         let table = compile(policy, &options);
-        self.socket.commit(&replace(&running, table.clone()), None).unwrap();
+        self.socket.commit(&replace_with(&running, table.clone()), None).unwrap();
         table
     }
 

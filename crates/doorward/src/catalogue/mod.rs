@@ -1,6 +1,6 @@
 //! The services that have a name, read from sentences of our own language; knows no policy and no host.
 
-use crate::net::PortRange;
+use crate::net::{PortRange, Proto};
 use crate::syntax::ast::{PortProtos, Ports};
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -58,6 +58,16 @@ pub fn find(word: &str) -> Vec<&'static Service> {
     let word = word.to_lowercase();
     let port: Option<u16> = word.parse().ok();
     services().iter().filter(|service| service.speaks_of(&word, port)).collect()
+}
+
+/// The service that opens exactly this, or this beside other things.
+#[must_use]
+pub fn service_of(proto: Proto, range: PortRange) -> Option<&'static str> {
+    let speaks = |protos: PortProtos| protos.word().split('+').any(|word| Proto::by_name(word) == Some(proto));
+    let opens = |door: &Door| matches!(door, Door::Ports(ports) if ports.range == range && speaks(ports.protos));
+    let only = services().iter().find(|service| matches!(service.doors().as_slice(), [one] if opens(one)));
+    only.or_else(|| services().iter().find(|service| service.doors().iter().any(opens)))
+        .map(|service| service.name)
 }
 
 impl Service {

@@ -18,7 +18,7 @@ use crate::resolve::model::Resolved;
 use crate::ruleset::Table;
 use std::net::SocketAddr;
 
-pub use replace::{Counted, Running, carry_counters, counted, generation_of, replace};
+pub use replace::{Counted, Running, carry_counters, counted, generation_of, replace, replace_with};
 
 /// Name of the table, in the family inet.
 pub const TABLE: &str = "doorward";
@@ -50,6 +50,8 @@ pub enum Stands {
     Banned,
     /// For the buckets of a sentence that have no room.
     Spent(String),
+    /// For connections from before the first load.
+    Carried,
 }
 
 /// What the sets of a policy's table that change from the packet path stand for.
@@ -59,11 +61,10 @@ pub fn stands_for(policy: &Resolved) -> Vec<(String, Stands)> {
     let limited = policy.rules.iter().filter(|rule| rule.limit.is_some());
     let buckets = limited.flat_map(|rule| {
         let sentence = rule.origin.sentence.to_string();
-        limits::set_names(&sentence)
-            .map(move |name| (name, Stands::Spent(sentence.clone())))
-            .collect::<Vec<_>>()
+        limits::set_names(&sentence).map(move |name| (name, Stands::Spent(sentence.clone()))).collect::<Vec<_>>()
     });
-    bans.into_iter().chain(buckets).collect()
+    let carried = ["carried4", "carried6"].map(|name| (name.to_owned(), Stands::Carried));
+    bans.into_iter().chain(carried).chain(buckets).collect()
 }
 
 /// Compiles a policy.

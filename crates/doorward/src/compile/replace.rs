@@ -2,7 +2,7 @@
 
 use super::TABLE;
 use crate::ruleset::{
-    Chain, Element, Elements, Expr, Rule, Set, Step, Table, TableFamily, Transaction, comment_of, udata_kind,
+    Chain, Checked, Element, Elements, Expr, Rule, Set, Step, Table, TableFamily, Transaction, comment_of, udata_kind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,7 +56,12 @@ pub fn generation_of(name: &str) -> Option<u8> {
 /// generations by name: `armed`, bans, and the lists and buckets that the new one uses too.
 ///
 /// The table goes into the transaction: a list of a million addresses is not copied.
-pub fn replace(running: &Running, table: Table) -> Transaction {
+pub fn replace(running: &Running, table: Checked<Table>) -> Checked<Transaction> {
+    table.map(|table| replace_with(running, table))
+}
+
+/// The same with any table, for namespaces of one's own.
+pub fn replace_with(running: &Running, table: Table) -> Transaction {
     let next = Running::of(&table);
     let mut transaction = Transaction::on(TableFamily::Inet, TABLE);
     let steps = &mut transaction.steps;
@@ -165,7 +170,11 @@ fn sentence(comment: &str) -> &str {
 /// Starts the counters of `table` where those of the same sentences stood in `old`.
 ///
 /// The sum of a sentence goes to the first of its counters.
-pub fn carry_counters(table: &mut Table, old: &BTreeMap<String, Counted>) {
+pub fn carry_counters(table: &mut Checked<Table>, old: &BTreeMap<String, Counted>) {
+    table.adjust(|table| carry(table, old));
+}
+
+fn carry(table: &mut Table, old: &BTreeMap<String, Counted>) {
     let mut sums: BTreeMap<&str, Counted> = BTreeMap::new();
     for (comment, hits) in old {
         *sums.entry(sentence(comment)).or_default() += *hits;

@@ -5,14 +5,13 @@
 //! asked about every connection, in no order that could matter.
 
 mod builtin;
-mod classes;
 mod connection;
-mod expects;
+mod example;
 mod judge;
 pub mod sets;
 #[cfg(test)]
 mod tests;
 
+pub use example::{connection, ip};
 pub use connection::{Addressed, Connection, Owner, Packet, Path};
-pub use expects::{Answer, BOUND, Outcome, expects};
 pub use judge::{Decider, Host, Judgement, Limits, judge};

@@ -18,8 +18,8 @@ pub struct Meant {
     pub rejected: Pred,
     /// What the policy speaks of at all: packets as the kernel can give them to a hook.
     pub domain: Pred,
-    /// What built-ins decide before any sentence.
-    pub fixed: Pred,
+    /// What is built in drops, whatever sentences say.
+    pub barred: Pred,
 }
 
 /// Where a packet is judged.
@@ -57,8 +57,15 @@ impl Place {
     }
 }
 
-/// The mark of a connection that a limit let begin and that still owes for it: such packets are not first ones.
-pub type Owing = Option<u32>;
+/// What is given besides the policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Given {
+    /// The bit of the ct mark of a connection that a limit let begin and that still owes for it: such packets are
+    /// no first ones, and are left out.
+    pub owing: Option<u32>,
+    /// Whether TCP connections from before the firewall go on (language: ruling 8).
+    pub carried: bool,
+}
 
 /// ICMP types, as one byte.
 mod icmp {
@@ -74,9 +81,19 @@ struct Cases {
     open: Vec<Pred>,
     allowed: Vec<Pred>,
     rejected: Vec<Pred>,
+    barred: Vec<Pred>,
 }
 
 impl Cases {
+    /// Something built in drops it.
+    fn bar(&mut self, condition: Pred) {
+        let mut all = self.open.clone();
+        all.push(condition.clone());
+        self.barred.push(Pred::all(all));
+        self.open.push(condition.negated());
+    }
+
+
     fn case(&mut self, condition: Pred, verdict: Verdict) {
         let mut all = self.open.clone();
         all.push(condition.clone());
@@ -90,8 +107,34 @@ impl Cases {
 }
 
 /// What the policy says of packets at a place.
-pub fn sets(policy: &Resolved, place: Place, owing: Owing, terms: &mut Terms) -> Meant {
-    Writer { policy, place, terms, own_addresses: false }.all(owing)
+pub fn sets(policy: &Resolved, place: Place, given: Given, terms: &mut Terms) -> Meant {
+    Writer { policy, place, terms, own_addresses: false }.all(given)
+}
+
+/// New, valid connections from sources that no built-in drops, on interfaces but `lo`: what expectations and
+/// people speak of. `errors` takes in what quotes another connection, where it is asked for by name.
+pub fn openings(policy: &Resolved, own: &AddrSet, place: Place, errors: bool, terms: &mut Terms) -> Pred {
+    let mut writer = Writer { policy, place, terms, own_addresses: false };
+    let meant = writer.all(Given::default());
+    let neighbours = writer.neighbours();
+    let untracked = writer.state(state::UNTRACKED);
+    let mut first = vec![writer.state(state::NEW), Pred::all([untracked, neighbours])];
+    if errors {
+        let own_icmp = if writer.family() == Family::V4 { Proto::ICMP } else { Proto::ICMPV6 };
+        let quotes = [writer.state(state::RELATED), writer.proto(own_icmp), writer.icmp_errors()];
+        first.push(Pred::all(quotes));
+    }
+    let mut all = vec![meant.domain, Pred::any(first), meant.barred.negated()];
+    all.push(writer.no_source().negated());
+    let ours = Arc::new(own.clone());
+    all.push(writer.terms.addresses(&Field::Source, &ours).negated());
+    all.extend(writer.loopback().map(Pred::negated));
+    // Of bridges only those that the host has now.
+    if place.hook == Hook::Forward {
+        let bridge = writer.terms.equals(&Field::IIF_KIND, name_value("bridge"));
+        all.push(bridge.negated());
+    }
+    Pred::all(all)
 }
 
 /// The connections that a sentence speaks of at a place, whatever the verdict; none where it says nothing there.
@@ -110,8 +153,7 @@ pub fn sentence(rule: &Rule, place: Place, terms: &mut Terms) -> Option<Pred> {
 pub fn asked(traffic: &[Traffic], scope: &Scope, place: Place, terms: &mut Terms) -> Pred {
     let policy = Resolved::empty();
     let mut writer = Writer { policy: &policy, place, terms, own_addresses: false };
-    let about: Vec<Pred> =
-        traffic.iter().map(|one| Pred::all(writer.about(*one).unwrap_or_else(never))).collect();
+    let about: Vec<Pred> = traffic.iter().map(|one| Pred::all(writer.about(*one).unwrap_or_else(never))).collect();
     let scope = writer.scope(scope);
     Pred::all([Pred::all(scope), Pred::any(about)])
 }
@@ -133,31 +175,30 @@ impl Writer<'_> {
         self.terms.family()
     }
 
-    fn all(&mut self, owing: Owing) -> Meant {
+    fn all(&mut self, given: Given) -> Meant {
         let own_icmp = if self.family() == Family::V4 { Proto::ICMP } else { Proto::ICMPV6 };
         let other_icmp = if self.family() == Family::V4 { Proto::ICMPV6 } else { Proto::ICMP };
         let is_icmp = self.proto(own_icmp);
         let established = self.state(state::ESTABLISHED);
         let related = self.state(state::RELATED);
-        let mut cases = Cases { open: Vec::new(), allowed: Vec::new(), rejected: Vec::new() };
+        let mut cases = Cases { open: Vec::new(), allowed: Vec::new(), rejected: Vec::new(), barred: Vec::new() };
 
         if let Some(lo) = self.loopback() {
             cases.case(lo, Verdict::Allow);
         }
         let other_icmp = self.proto(other_icmp);
-        cases.case(other_icmp, Verdict::Block);
+        cases.bar(other_icmp);
         cases.case(Pred::all([established.clone(), is_icmp.clone().negated()]), Verdict::Allow);
         let neighbours = self.neighbours();
         self.essential(&mut cases, neighbours.clone());
+        self.carried(&mut cases);
         let invalid = self.state(state::INVALID);
-        cases.case(invalid, Verdict::Block);
+        cases.bar(invalid);
         self.tcp(&mut cases, &related);
         self.helper_data(&mut cases, &related);
-        let mut fixed = cases.open.clone();
         if self.place.arrives() {
             let forged = self.forged();
-            cases.case(forged.clone(), Verdict::Block);
-            fixed.push(forged.negated());
+            cases.bar(forged);
         }
         let errors = self.icmp_errors();
         let echo = self.echo_request();
@@ -175,19 +216,19 @@ impl Writer<'_> {
         let rest = Pred::all(cases.open.clone());
         cases.allowed.push(Pred::all([rest.clone(), allowed]));
         cases.rejected.push(Pred::all([rest, rejected]));
-        let domain = self.domain(owing, &neighbours, &errors);
+        let domain = self.domain(given, &neighbours, &errors);
         Meant {
             allowed: Pred::any(cases.allowed),
             rejected: Pred::any(cases.rejected),
             domain,
-            fixed: Pred::all(fixed).negated(),
+            barred: Pred::any(cases.barred),
         }
     }
 
     // What packets there can be.
 
     /// First packets in the state that the kernel gives them, packets that follow, and what makes no sense.
-    fn domain(&mut self, owing: Owing, neighbours: &Pred, errors: &Pred) -> Pred {
+    fn domain(&mut self, given: Given, neighbours: &Pred, errors: &Pred) -> Pred {
         let mut all = vec![self.terms.flag(&Field::LaterFragment).negated()];
         let new = self.state(state::NEW);
         // An error belongs to something, or makes no sense.
@@ -209,11 +250,15 @@ impl Writer<'_> {
             all.push(Pred::any([untracked.negated(), neighbours.clone()]));
         }
         // Only what was announced has the helper of another connection.
-        let announced = vec![(state::RELATED, state::RELATED), (state::ESTABLISHED, state::ESTABLISHED)];
+        let announced =
+            vec![(state::RELATED, state::RELATED), (state::ESTABLISHED, state::ESTABLISHED)];
         let announced = self.terms.within(&Field::State, announced);
         let helped = self.terms.flag(&Field::HasCt(crate::ruleset::CtKey::Helper, None));
         all.push(Pred::any([announced, helped.negated()]));
-        if let Some(mark) = owing {
+        if !given.carried {
+            all.push(self.terms.flag(&Field::Carried).negated());
+        }
+        if let Some(mark) = given.owing {
             let clear = self.terms.masked(&Field::CT_MARK, mark.into(), 0);
             all.extend(clear);
         }
@@ -251,19 +296,32 @@ impl Writer<'_> {
         Pred::all(all)
     }
 
-    /// TCP begins with a SYN alone. What this host refuses it resets, and that is no SYN.
-    fn tcp(&mut self, cases: &mut Cases, related: &Pred) {
+    /// Connections from before the first load are taken up in their middle.
+    fn carried(&mut self, cases: &mut Cases) {
+        if self.place.hook == Hook::Forward {
+            return;
+        }
+        let goes_on = [self.tcp_without_syn(), self.terms.flag(&Field::Carried)];
+        cases.case(Pred::all(goes_on), Verdict::Allow);
+    }
+
+    fn tcp_without_syn(&mut self) -> Pred {
         const SYN_ACK_RST_FIN: u128 = 0x17;
         const SYN: u128 = 0x02;
-        const RST: u128 = 0x04;
         let tcp = self.proto(Proto::TCP);
         let opens = self.terms.masked(&Field::TcpFlags, SYN_ACK_RST_FIN, SYN).unwrap_or(Pred::Const(false));
-        let does_not = Pred::all([tcp, opens.negated()]);
+        Pred::all([tcp, opens.negated()])
+    }
+
+    /// TCP begins with a SYN alone. What this host refuses it resets, and that is no SYN.
+    fn tcp(&mut self, cases: &mut Cases, related: &Pred) {
+        const RST: u128 = 0x04;
+        let does_not = self.tcp_without_syn();
         if self.place.hook == Hook::Output {
             let reset = self.terms.masked(&Field::TcpFlags, RST, RST).unwrap_or(Pred::Const(false));
             cases.case(Pred::all([does_not.clone(), related.clone(), reset]), Verdict::Allow);
         }
-        cases.case(does_not, Verdict::Block);
+        cases.bar(does_not);
     }
 
     /// Data connections that a helper saw announced, within the range that a sentence declares for it.
@@ -318,6 +376,17 @@ impl Writer<'_> {
             ]));
         }
         Pred::any(any)
+    }
+
+    /// Sources that no host takes a packet from: this network, multicast, broadcast.
+    fn no_source(&mut self) -> Pred {
+        let never = match self.family() {
+            Family::V4 => vec![(0, 8), (224 << 24, 4), (u128::from(u32::MAX), 32)],
+            Family::V6 => vec![(0, 127), (0xff << 120, 8)],
+        };
+        let family = self.family();
+        let bounds = never.into_iter().map(|(addr, len)| Prefix::around(family, addr, len).bounds()).collect();
+        self.terms.within(&Field::Source, bounds)
     }
 
     fn icmp_errors(&mut self) -> Pred {
@@ -381,13 +450,13 @@ impl Writer<'_> {
         let of = |verdict| policy.rules.iter().filter(move |rule| rule.verdict == verdict);
         let trusted = self.trusted();
         let blocked = self.matching(of(Verdict::Block), &|_| true);
-        let banned = if self.place.arrives() { self.terms.flag(&Field::Banned) } else { Pred::Const(false) };
+        let banned =
+            if self.place.arrives() { self.terms.flag(&Field::Banned) } else { Pred::Const(false) };
         let shut = Pred::all([Pred::any([blocked, banned]), trusted.clone().negated()]);
         let rejected = self.matching(of(Verdict::Reject), &|_| true);
         let rejected = Pred::all([rejected, trusted.clone().negated()]);
 
-        let mut allowed =
-            vec![self.matching(of(Verdict::Allow).filter(|rule| rule.limit.is_none()), &|_| true)];
+        let mut allowed = vec![self.matching(of(Verdict::Allow).filter(|rule| rule.limit.is_none()), &|_| true)];
         let data: Vec<Pred> = of(Verdict::Allow)
             .filter(|rule| self.covers(rule))
             .collect::<Vec<_>>()
@@ -414,7 +483,9 @@ impl Writer<'_> {
         };
         let open = Pred::all([shut.clone().negated(), rejected.clone().negated(), allowed.clone()]);
         let refused = match default {
-            Verdict::Reject => Pred::all([shut.negated(), Pred::any([rejected, allowed.negated()])]),
+            Verdict::Reject => {
+                Pred::all([shut.negated(), Pred::any([rejected, allowed.negated()])])
+            }
             _ => Pred::all([shut.negated(), rejected]),
         };
         (open, refused)

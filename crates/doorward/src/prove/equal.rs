@@ -1,13 +1,12 @@
 //! Whether a ruleset does what a policy says: both roads to the same space, and where they part.
 
 use super::load::Slice;
-use super::program::{Facts, Program};
+use super::program::Program;
 use super::run::NotJudged;
-use crate::meaning::sets::{self, Owing, Place};
+use crate::meaning::sets::{Meant, Place};
 use crate::net::Family;
-use crate::resolve::model::{Resolved, Verdict};
-use crate::ruleset::Table;
-use crate::space::{Node, Point, Space, Terms};
+use crate::resolve::model::Verdict;
+use crate::space::{Node, Point, Space};
 
 /// A packet that a ruleset treats otherwise than the policy says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,72 +29,40 @@ impl From<Place> for Slice {
     }
 }
 
-/// What a proof of equality did.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Equality {
-    /// One packet for each place and verdict where they part; empty if they are equal.
-    pub differences: Vec<Difference>,
-    /// Nodes of the larger diagram.
-    pub nodes: usize,
-}
-
-/// Compares what a policy says with what a ruleset does, for every packet of both families.
-pub fn equal(
-    policy: &Resolved,
-    tables: &[Table],
-    facts: &Facts,
-    owing: Owing,
-) -> Result<Equality, NotJudged> {
-    let mut equality = Equality::default();
-    for family in Family::BOTH {
-        let mut terms = Terms::new(family);
-        let meant: Vec<_> =
-            Place::ALL.iter().map(|place| sets::sets(policy, *place, owing, &mut terms)).collect();
-        let slices: Vec<Slice> = Place::ALL.iter().map(|place| (*place).into()).collect();
-        let program = Program::of(tables, &slices, facts, &mut terms);
-        let mut space = Space::new(terms)?;
-        for (place, meant) in Place::ALL.into_iter().zip(&meant) {
-            let domain = space.node(&meant.domain);
-            let possible = space.domain();
-            let domain = space.and(domain, possible);
-            let (fates, _) = program.fates(&mut space, place.into(), domain, &|_| true)?;
-            let allowed = space.node(&meant.allowed);
-            let rejected = space.node(&meant.rejected);
-            let allowed = space.and(domain, allowed);
-            let rejected = space.and(domain, rejected);
-            let mut both = space.or(allowed, rejected);
-            both = space.minus(domain, both);
-            let meant = [(Verdict::Allow, allowed), (Verdict::Reject, rejected), (Verdict::Block, both)];
-            let dropped = space.or(fates.dropped, fates.queued);
-            let done = [
-                (Verdict::Allow, fates.accepted),
-                (Verdict::Reject, fates.rejected),
-                (Verdict::Block, dropped),
-            ];
-            for (meant, said) in meant {
-                for (done, does) in done {
-                    if meant == done {
-                        continue;
-                    }
-                    let parted = space.and(said, does);
-                    space.holds_good()?;
-                    equality.differences.extend(difference(&mut space, place, parted, meant, done));
+/// Compares what a policy says with what a ruleset does, for every packet of a place; yields what the policy allows.
+pub(super) fn compare(
+    space: &mut Space,
+    program: &Program,
+    place: Place,
+    meant: &Meant,
+    differences: &mut Vec<Difference>,
+) -> Result<Node, NotJudged> {
+    let domain = space.node(&meant.domain);
+    let possible = space.domain();
+    let domain = space.and(domain, possible);
+    let (fates, _) = program.fates(space, place.into(), domain, &|_| true)?;
+    let allowed = space.node(&meant.allowed);
+    let rejected = space.node(&meant.rejected);
+    let said_allowed = space.and(domain, allowed);
+    let said_rejected = space.and(domain, rejected);
+    if (fates.accepted, fates.rejected) != (said_allowed, said_rejected) {
+        let either = space.or(said_allowed, said_rejected);
+        let said_blocked = space.minus(domain, either);
+        let dropped = space.or(fates.dropped, fates.queued);
+        let said =
+            [(Verdict::Allow, said_allowed), (Verdict::Reject, said_rejected), (Verdict::Block, said_blocked)];
+        let done =
+            [(Verdict::Allow, fates.accepted), (Verdict::Reject, fates.rejected), (Verdict::Block, dropped)];
+        for (meant, said) in said {
+            for (done, does) in done.into_iter().filter(|(done, _)| *done != meant) {
+                let parted = space.and(said, does);
+                space.holds_good()?;
+                if let Some(example) = space.point(parted) {
+                    differences.push(Difference { family: space.family(), place, example, meant, done });
                 }
             }
         }
-        space.holds_good()?;
-        equality.nodes = equality.nodes.max(space.size());
     }
-    Ok(equality)
-}
-
-fn difference(
-    space: &mut Space,
-    place: Place,
-    parted: Node,
-    meant: Verdict,
-    done: Verdict,
-) -> Option<Difference> {
-    let example = space.point(parted)?;
-    Some(Difference { family: space.family(), place, example, meant, done })
+    space.holds_good()?;
+    Ok(allowed)
 }

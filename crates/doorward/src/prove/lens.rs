@@ -11,6 +11,8 @@ pub enum Meant {
     Banned,
     /// It holds the keys whose bucket has no room left, of the sentence with this name.
     Spent(String),
+    /// It holds connections from before the firewall.
+    Carried,
 }
 
 /// What sets of one table mean, by name.
@@ -30,6 +32,7 @@ impl Lens {
             let meant = match stands {
                 Stands::Banned => Meant::Banned,
                 Stands::Spent(sentence) => Meant::Spent(sentence),
+                Stands::Carried => Meant::Carried,
             };
             (name, meant)
         });

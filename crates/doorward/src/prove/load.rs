@@ -17,6 +17,29 @@ pub struct Slice {
     pub translated: bool,
 }
 
+/// Where a chain stands in its hook.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Stand {
+    pub(super) slice: Slice,
+    /// Before connection tracking (priority -200): nothing is known of connections.
+    pub(super) early: bool,
+    /// Before destination NAT (priority -100): the packet is as the opener sent it.
+    pub(super) untranslated: bool,
+}
+
+impl Stand {
+    pub(super) fn of(slice: Slice, priority: i32) -> Stand {
+        const CONNTRACK: i32 = -200;
+        const DESTINATION_NAT: i32 = -100;
+        let first = matches!(slice.hook, Hook::Prerouting | Hook::Output);
+        Stand {
+            slice,
+            early: first && priority < CONNTRACK,
+            untranslated: first && priority < DESTINATION_NAT,
+        }
+    }
+}
+
 /// What a load yields.
 pub(super) struct Loaded {
     /// What must hold for it to succeed; else the rule does not match.
@@ -45,7 +68,8 @@ impl Symbols<'_> {
         network_order(field, width)
     }
 
-    pub(super) fn meta(&mut self, slice: Slice, key: MetaKey) -> Loaded {
+    pub(super) fn meta(&mut self, stand: Stand, key: MetaKey) -> Loaded {
+        let slice = stand.slice;
         let arrives = matches!(slice.hook, Hook::Prerouting | Hook::Input | Hook::Forward);
         let leaves = matches!(slice.hook, Hook::Forward | Hook::Output | Hook::Postrouting);
         let four = self.terms.family() == Family::V4;
@@ -103,6 +127,7 @@ impl Symbols<'_> {
 
     pub(super) fn payload(
         &mut self,
+        stand: Stand,
         base: PayloadBase,
         offset: u32,
         len: u32,
@@ -110,13 +135,18 @@ impl Symbols<'_> {
     ) -> Loaded {
         let end = offset.saturating_add(len);
         let four = self.terms.family() == Family::V4;
+        let (destination, port) = if stand.slice.translated && stand.untranslated {
+            (Field::AddressedTo, Field::AddressedPort)
+        } else {
+            (Field::Destination, Field::Port)
+        };
         let (if_so, named): (Pred, Vec<(u32, Field)>) = match base {
             PayloadBase::Network if four => (
                 self.reaches(base, end, 20),
-                vec![(9, Field::Protocol), (12, Field::Source), (16, Field::Destination)],
+                vec![(9, Field::Protocol), (12, Field::Source), (16, destination)],
             ),
             PayloadBase::Network => {
-                let mut named = vec![(8, Field::Source), (24, Field::Destination)];
+                let mut named = vec![(8, Field::Source), (24, destination)];
                 // The next header is the protocol unless there are headers between.
                 let plain = (offset..end).contains(&6) && {
                     let direct = self.terms.flag(&Field::Unknown("there are extension headers".to_owned()));
@@ -130,7 +160,7 @@ impl Symbols<'_> {
             PayloadBase::Transport => {
                 let whole = self.terms.flag(&Field::LaterFragment).negated();
                 let long = self.transport_reaches(end);
-                let named = vec![(0, Field::SourcePort), (2, Field::Port), (13, Field::TcpFlags)];
+                let named = vec![(0, Field::SourcePort), (2, port), (13, Field::TcpFlags)];
                 (Pred::all([whole, long]), named)
             }
             _ => (self.reaches(base, end, 0), Vec::new()),
@@ -178,11 +208,17 @@ impl Symbols<'_> {
 
     pub(super) fn ct(
         &mut self,
-        slice: Slice,
+        stand: Stand,
         key: CtKey,
         dir: Option<CtDir>,
         choices: &mut dyn Choices,
     ) -> Loaded {
+        if stand.early {
+            let if_so = Pred::Const(key == CtKey::State);
+            let invalid = host_order(known(&[0, 0, 0, 1]));
+            return Loaded { if_so, bytes: if key == CtKey::State { invalid } else { known(&[0; 16]) } };
+        }
+        let slice = stand.slice;
         if key == CtKey::State {
             let mut bytes = known(&[0; 3]);
             bytes.extend(self.field(Field::State));
@@ -212,9 +248,11 @@ impl Symbols<'_> {
                 return self.tuple_address(slice, key, dir, tracked, choices);
             }
             CtKey::ProtoSrc | CtKey::ProtoDst => return self.tuple_port(slice, key, dir, tracked, choices),
-            CtKey::Mark | CtKey::Secmark | CtKey::Expiration | CtKey::Eventmask | CtKey::Id => {
-                host_order(self.field(Field::Ct(key, dir)))
-            }
+            CtKey::Mark
+            | CtKey::Secmark
+            | CtKey::Expiration
+            | CtKey::Eventmask
+            | CtKey::Id => host_order(self.field(Field::Ct(key, dir))),
             CtKey::Zone => host_order(self.field(Field::Ct(key, dir))),
             _ => self.field(Field::Ct(key, dir)),
         };

@@ -22,12 +22,7 @@ const CATCH_ALL: u32 = 2;
 
 impl Symbols<'_> {
     /// For which packets a set holds a key, and with which value.
-    pub(super) fn hits(
-        &mut self,
-        set: &Set,
-        key: &[Byte],
-        meant: Option<&Meant>,
-    ) -> Vec<(Pred, Option<Data>)> {
+    pub(super) fn hits(&mut self, set: &Set, key: &[Byte], meant: Option<&Meant>) -> Vec<(Pred, Option<Data>)> {
         if let Some(meant) = meant {
             return vec![(self.meant(meant), None)];
         }
@@ -47,10 +42,7 @@ impl Symbols<'_> {
             };
             values.sort();
             values.dedup();
-            values
-                .into_iter()
-                .map(|value| (self.shared_unknown(&format!("{words}: {value:?}")), value))
-                .collect()
+            values.into_iter().map(|value| (self.shared_unknown(&format!("{words}: {value:?}")), value)).collect()
         })
     }
 
@@ -58,6 +50,7 @@ impl Symbols<'_> {
     pub(super) fn meant(&mut self, meant: &Meant) -> Pred {
         match meant {
             Meant::Banned => self.terms.flag(&Field::Banned),
+            Meant::Carried => self.terms.flag(&Field::Carried),
             Meant::Spent(bucket) => self.terms.flag(&Field::Room(bucket.clone())).negated(),
         }
     }
@@ -141,10 +134,7 @@ impl Symbols<'_> {
     fn element_condition(&mut self, set: &Set, element: &Element) -> Option<Pred> {
         let timed = element.timeout.is_some() || element.expiration.is_some();
         let limited = element.exprs.iter().any(|expr| {
-            matches!(
-                expr,
-                Expr::Limit(_) | Expr::Quota { .. } | Expr::Connlimit { .. } | Expr::Unknown { .. }
-            )
+            matches!(expr, Expr::Limit(_) | Expr::Quota { .. } | Expr::Connlimit { .. } | Expr::Unknown { .. })
         });
         if !timed && !limited {
             return None;

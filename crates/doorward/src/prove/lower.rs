@@ -4,7 +4,7 @@
 //! opened the connection), the rule is lowered once for each way, behind the condition that tells them apart.
 
 use super::lens::Lens;
-use super::load::{Choices, Slice};
+use super::load::{Choices, Stand};
 use super::lookup::{Hits, Known, describe};
 use super::symbol::{Byte, Registers, Symbols, known};
 use crate::ruleset::{
@@ -67,7 +67,7 @@ pub(super) struct Shared<'a> {
 const MOST_CHOICES: usize = 6;
 
 /// Lowers a rule.
-pub(super) fn rule(shared: &mut Shared<'_>, slice: Slice, table: (usize, &Table), rule: &Rule) -> Vec<Way> {
+pub(super) fn rule(shared: &mut Shared<'_>, stand: Stand, table: (usize, &Table), rule: &Rule) -> Vec<Way> {
     let mut ways = Vec::new();
     let mut open: Vec<Vec<bool>> = vec![Vec::new()];
     while let Some(path) = open.pop() {
@@ -83,7 +83,7 @@ pub(super) fn rule(shared: &mut Shared<'_>, slice: Slice, table: (usize, &Table)
             known: shared.known,
             lens: shared.lens,
             effects: shared.effects,
-            slice,
+            stand,
             table,
             registers: Registers::new(),
             ops: Vec::new(),
@@ -150,7 +150,7 @@ struct Lowering<'a, 's> {
     known: &'s mut Known,
     lens: &'s Lens,
     effects: bool,
-    slice: Slice,
+    stand: Stand,
     table: (usize, &'a Table),
     registers: Registers,
     ops: Vec<Op>,
@@ -184,15 +184,15 @@ impl Lowering<'_, '_> {
     fn expr(&mut self, expr: &Expr, choices: &mut dyn Choices) {
         match expr {
             Expr::Meta { key, dreg } => {
-                let loaded = self.symbols.meta(self.slice, *key);
+                let loaded = self.symbols.meta(self.stand, *key);
                 self.put(*dreg, loaded);
             }
             Expr::Payload { base, offset, len, dreg } => {
-                let loaded = self.symbols.payload(*base, *offset, *len, choices);
+                let loaded = self.symbols.payload(self.stand, *base, *offset, *len, choices);
                 self.put(*dreg, loaded);
             }
             Expr::Ct { key, dir, dreg } => {
-                let loaded = self.symbols.ct(self.slice, *key, *dir, choices);
+                let loaded = self.symbols.ct(self.stand, *key, *dir, choices);
                 self.put(*dreg, loaded);
             }
             Expr::Exthdr { header, offset, len, flags, op, dreg } => {
@@ -390,7 +390,12 @@ impl Lowering<'_, '_> {
         };
         let timeout = dynset.timeout.unwrap_or(0);
         let exprs = &dynset.exprs;
-        self.effect(&format!("{what} {} in {} for {timeout} ms, {exprs:?}", describe(&key), dynset.set));
+        let set = self.table.1.set(&dynset.set).map(|set| (set.size, set.timeout));
+        self.effect(&format!(
+            "{what} {} in {} {set:?} for {timeout} ms, {exprs:?}",
+            describe(&key),
+            dynset.set
+        ));
         if dynset.op == DynsetOp::Delete {
             return;
         }
@@ -432,10 +437,7 @@ impl Lowering<'_, '_> {
                 .map(|(when, value)| {
                     let mut value = value;
                     value.resize(4, 0);
-                    (
-                        Pred::all([condition.clone(), when]),
-                        becomes(&field, most_significant_first(known(&value))),
-                    )
+                    (Pred::all([condition.clone(), when]), becomes(&field, most_significant_first(known(&value))))
                 })
                 .collect();
             let none = Pred::any(cases.iter().map(|(when, _)| when.clone()).collect::<Vec<_>>()).negated();
@@ -494,11 +496,13 @@ fn masked(byte: &Byte, mask: u8, flip: u8) -> Byte {
 
 /// A shift over the words of a register, each in the order of the host, the first the most significant.
 fn shifted(value: &[u8], bits: u32, left: bool) -> Vec<Byte> {
-    let mut number = value.chunks(4).fold(0u128, |sum, word| {
-        let mut bytes = [0; 4];
-        bytes[..word.len()].copy_from_slice(word);
-        sum << 32 | u128::from(u32::from_ne_bytes(bytes))
-    });
+    let mut number = value
+        .chunks(4)
+        .fold(0u128, |sum, word| {
+            let mut bytes = [0; 4];
+            bytes[..word.len()].copy_from_slice(word);
+            sum << 32 | u128::from(u32::from_ne_bytes(bytes))
+        });
     number = if left { number.checked_shl(bits) } else { number.checked_shr(bits) }.unwrap_or(0);
     let words = value.len().div_ceil(4);
     let mut bytes: Vec<u8> = (0..words)
@@ -530,11 +534,7 @@ fn becomes(mark: &Field, bytes: Vec<Byte>) -> Vec<Becomes> {
                     Becomes::Bit(Bit::Set(xor >> bit & 1 == 1))
                 }
                 Byte::Of { field, shift, xor, .. } if **field == *mark && u32::from(*shift) == place * 8 => {
-                    if xor >> bit & 1 == 1 {
-                        Becomes::Bit(Bit::Flipped)
-                    } else {
-                        Becomes::Same
-                    }
+                    if xor >> bit & 1 == 1 { Becomes::Bit(Bit::Flipped) } else { Becomes::Same }
                 }
                 Byte::Of { field, shift, xor, .. }
                     if xor >> bit & 1 == 0 && matches!(**field, Field::MARK | Field::CT_MARK) =>

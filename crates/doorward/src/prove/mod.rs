@@ -1,5 +1,9 @@
 //! Proofs over rulesets: what a program in the kernel does with every packet there can be.
 
+mod changes;
+mod check;
+mod describe;
+mod drift;
 mod equal;
 mod lens;
 mod load;
@@ -10,7 +14,11 @@ mod program;
 mod run;
 mod symbol;
 
-pub use equal::{Difference, Equality, equal};
+pub use changes::{Change, Changes, Kind, Side, changes};
+pub use check::{Answer, Claim, Outcome, Proof, check, compiled};
+pub use describe::{By, Traffic};
+pub use drift::{Besides, Does, Drift, Foreign, drift, foreign};
+pub use equal::Difference;
 pub use lens::{Lens, Meant};
 pub use load::Slice;
 pub use point::value_of;

@@ -55,6 +55,7 @@ pub fn value_of(packet: &Packet, field: &Field) -> u128 {
         | Field::HasMeta(_)
         | Field::HasCt(..)
         | Field::Banned
+        | Field::Carried
         | Field::Room(_) => 0,
     }
 }

@@ -1,7 +1,7 @@
 //! All that packets of some hooks can pass, lowered: base chains in order, and the chains that they call.
 
 use super::lens::Lens;
-use super::load::Slice;
+use super::load::{Slice, Stand};
 use super::lookup::Known;
 use super::lower::{self, Op, Shared, Way};
 use crate::net::Family;
@@ -133,13 +133,16 @@ impl Program {
     }
 }
 
+/// Where a rule is: where its base chain stands, its table, and its own number among all.
+type Site = (Stand, usize, usize);
+
 struct Lowerer<'a, 's> {
     tables: &'a [Table],
     slice: Slice,
     shared: Shared<'s>,
     chains: Vec<Lowered>,
     /// Where chains went: table, name, and who calls where that matters.
-    places: HashMap<(usize, String, usize), usize>,
+    places: HashMap<(usize, String, usize, Stand), usize>,
     open: Vec<usize>,
     endless: bool,
 }
@@ -175,20 +178,21 @@ impl Lowerer<'_, '_> {
             let drops = chain.base.as_ref().is_some_and(|base| base.policy == Policy::Drop);
             let name =
                 ChainName { family: table.family, table: table.name.clone(), chain: chain.name.clone() };
-            let chain = self.chain(index, &chain.name, 0);
+            let stand = Stand::of(self.slice, priority);
+            let chain = self.chain(stand, index, &chain.name, 0);
             bases.push(BaseChain { name, priority, drops, chain });
         }
         bases
     }
 
-    fn chain(&mut self, table: usize, name: &str, caller: usize) -> usize {
+    fn chain(&mut self, stand: Stand, table: usize, name: &str, caller: usize) -> usize {
         let Some(chain) = self.tables[table].chain(name) else {
             self.chains.push(Lowered { rules: Vec::new(), stateless: true });
             return self.chains.len() - 1;
         };
         // What cannot be told is asked once for each who calls: the answers may differ.
         let asks = chain.rules.iter().flat_map(|rule| &rule.exprs).any(is_unsure);
-        let id = (table, name.to_owned(), if asks { caller } else { 0 });
+        let id = (table, name.to_owned(), if asks { caller } else { 0 }, stand);
         if let Some(place) = self.places.get(&id) {
             self.endless |= self.open.contains(place);
             return *place;
@@ -203,12 +207,12 @@ impl Lowerer<'_, '_> {
         self.open.push(place);
         let mut lowered = Lowered { rules: Vec::with_capacity(chain.rules.len()), stateless: true };
         for (number, rule) in chain.rules.iter().enumerate() {
-            let ways = lower::rule(&mut self.shared, self.slice, (table, &self.tables[table]), rule);
+            let ways = lower::rule(&mut self.shared, stand, (table, &self.tables[table]), rule);
             let site = place * 100_000 + number + 1;
             let mut found = Vec::with_capacity(ways.len());
             for Way { when, ops } in ways {
                 let steps: Vec<Step> =
-                    ops.into_iter().map(|op| self.step(table, site, op, &mut lowered.stateless)).collect();
+                    ops.into_iter().map(|op| self.step((stand, table, site), op, &mut lowered.stateless)).collect();
                 found.push((when, steps));
             }
             let ends = always_ends(&found);
@@ -223,12 +227,12 @@ impl Lowerer<'_, '_> {
         place
     }
 
-    fn step(&mut self, table: usize, site: usize, op: Op, stateless: &mut bool) -> Step {
+    fn step(&mut self, at: Site, op: Op, stateless: &mut bool) -> Step {
         match op {
-            Op::Verdict(verdict) => Step::To(self.target(table, site, &verdict, stateless)),
+            Op::Verdict(verdict) => Step::To(self.target(at, &verdict, stateless)),
             Op::Map(map) => Step::Map(
                 map.into_iter()
-                    .map(|(pred, verdict)| (pred, self.target(table, site, &verdict, stateless)))
+                    .map(|(pred, verdict)| (pred, self.target(at, &verdict, stateless)))
                     .collect(),
             ),
             Op::Assign { .. } | Op::Effect(_) => {
@@ -239,9 +243,10 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    fn target(&mut self, table: usize, site: usize, verdict: &Verdict, stateless: &mut bool) -> Target {
+    fn target(&mut self, at: Site, verdict: &Verdict, stateless: &mut bool) -> Target {
         let mut to = |name: &str| {
-            let chain = self.chain(table, name, site);
+            let (stand, table, site) = at;
+            let chain = self.chain(stand, table, name, site);
             *stateless &= self.chains[chain].stateless;
             chain
         };
@@ -265,7 +270,9 @@ fn always_ends(ways: &[(Pred, Vec<Step>)]) -> bool {
         steps.last(),
         Some(
             Step::Plain(Op::Reject)
-                | Step::To(Target::Accept | Target::Drop | Target::Queue | Target::Return | Target::Goto(_))
+                | Step::To(
+                    Target::Accept | Target::Drop | Target::Queue | Target::Return | Target::Goto(_)
+                )
         )
     );
     last && !steps.iter().any(|step| matches!(step, Step::Plain(Op::Test(_)) | Step::Map(_)))

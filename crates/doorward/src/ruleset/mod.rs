@@ -4,11 +4,13 @@
 //! objects; a rule is a list of expressions over registers. All of it can be encoded, decoded, printed and
 //! proven; what this module has no type for is kept as [`Expr::Unknown`] under its own name.
 
+mod checked;
 mod expr;
 mod set;
 mod transaction;
 mod udata;
 
+pub use checked::Checked;
 pub use expr::{
     Bitop, CmpOp, CtDir, CtKey, Dynset, DynsetOp, Expr, Fib, FibResult, Limit, LimitUnit, Log, LookupTarget,
     MetaKey, Nat, NatRange, PayloadBase, Reg, Reject, Verdict, exthdr,

@@ -164,12 +164,13 @@ impl Space {
         for node in sets.iter().rev() {
             product = self.diagram.and(*node, product);
         }
-        let parts = (0..self.coded.len()).filter_map(|at| self.part(at, sets[at])).collect();
+        let parts =
+            (0..self.coded.len()).filter_map(|at| self.part(at, sets[at])).collect();
         (product, parts)
     }
 
     /// The set of all packets whose field is in the class of a value.
-    fn single(&mut self, at: usize, value: u128) -> Node {
+    pub(super) fn single(&mut self, at: usize, value: u128) -> Node {
         let Some(classes) = &self.coded[at].classes else {
             let width = self.coded[at].bits;
             return self.of_bits(at, most(width), value);

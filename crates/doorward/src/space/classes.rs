@@ -121,7 +121,11 @@ struct Machine {
 impl Machine {
     fn new() -> Machine {
         let none: Box<[u32]> = Box::default();
-        Machine { states: vec![none.clone()], known: HashMap::from([(none, 0)]), steps: HashMap::new() }
+        Machine {
+            states: vec![none.clone()],
+            known: HashMap::from([(none, 0)]),
+            steps: HashMap::new(),
+        }
     }
 
     fn step(&mut self, state: u32, term: u32) -> u32 {

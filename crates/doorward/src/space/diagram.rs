@@ -254,7 +254,8 @@ mod tests {
             [one] => [Node::FALSE, Node::TRUE][usize::from(*one)],
             _ => {
                 let (low, high) = table.split_at(table.len() / 2);
-                let (low, high) = (of_table(diagram, low, level + 1), of_table(diagram, high, level + 1));
+                let (low, high) =
+                    (of_table(diagram, low, level + 1), of_table(diagram, high, level + 1));
                 diagram.make(level, low, high)
             }
         }

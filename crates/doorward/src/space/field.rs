@@ -58,6 +58,8 @@ pub enum Field {
     HasCt(CtKey, Option<CtDir>),
     /// Whether the source is banned.
     Banned,
+    /// Whether the connection was there before the host had a firewall.
+    Carried,
     /// Whether a bucket has room, by the sentence that it belongs to.
     Room(String),
     /// Something that cannot be told from the packet, in words.
@@ -128,6 +130,7 @@ impl Field {
             | Field::HasMeta(_)
             | Field::HasCt(..)
             | Field::Banned
+            | Field::Carried
             | Field::Room(_)
             | Field::Unknown(_) => 1,
         }

@@ -250,6 +250,18 @@ impl Space {
         Some(self.diagram.make(level, Node::FALSE, Node::TRUE))
     }
 
+    /// All fields that were asked for, in the order of their variables.
+    pub fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.coded.iter().map(|coded| &coded.field)
+    }
+
+    /// The packets of a set in which a field has a value, which it needs to have nowhere else.
+    pub fn fixed(&mut self, node: Node, field: &Field, value: u128) -> Node {
+        let Some(at) = self.coded.iter().position(|coded| coded.field == *field) else { return node };
+        let single = self.single(at, value);
+        self.diagram.and(node, single)
+    }
+
     /// What becomes of a set when one bit of a field that is coded bit by bit is changed. Bit 0 is the lowest.
     pub fn with_bit(&mut self, node: Node, field: &Field, bit: u32, to: Bit) -> Node {
         let Some(coded) = self.coded.iter().find(|coded| coded.field == *field) else { return node };

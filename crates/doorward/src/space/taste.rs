@@ -43,7 +43,9 @@ impl Preferred {
             (Field::TcpFlags, _) => vec![0x02, 0x10, 0x12],
             (Field::State, _) => state::ALL.to_vec(),
             (Field::Direction, _) => vec![0, 1],
-            (Field::Iif | Field::Oif, _) => ["eth0", "eth1", "ens3", "wan0", "lo"].map(name_value).to_vec(),
+            (Field::Iif | Field::Oif, _) => {
+                ["eth0", "eth1", "ens3", "wan0", "lo"].map(name_value).to_vec()
+            }
             (Field::User | Field::Group, _) => vec![1000, 0, 33],
             (Field::Byte(..), _) => vec![64, 255],
             _ => vec![0],

@@ -177,9 +177,7 @@ impl Terms {
         }
         let short: Result<Vec<(u32, u32)>, _> = ranges
             .iter()
-            .map(|(first, last)| {
-                Ok::<_, std::num::TryFromIntError>(((*first).try_into()?, (*last).try_into()?))
-            })
+            .map(|(first, last)| Ok::<_, std::num::TryFromIntError>(((*first).try_into()?, (*last).try_into()?)))
             .collect();
         short.map_or(Values::Many(ranges), Values::Short)
     }

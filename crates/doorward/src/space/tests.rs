@@ -28,9 +28,9 @@ impl Said {
             Said::Not(inner) => !inner.holds(packet),
             Said::All(list) => list.iter().all(|one| one.holds(packet)),
             Said::Any(list) => list.iter().any(|one| one.holds(packet)),
-            Said::Boxes(boxes) => {
-                boxes.iter().any(|one| one.iter().all(|(at, (a, b))| (*a..=*b).contains(&packet[*at])))
-            }
+            Said::Boxes(boxes) => boxes
+                .iter()
+                .any(|one| one.iter().all(|(at, (a, b))| (*a..=*b).contains(&packet[*at]))),
         }
     }
 
@@ -46,7 +46,9 @@ impl Said {
                     .iter()
                     .map(|one| {
                         one.iter()
-                            .filter_map(|(at, range)| Terms::atom(&terms.within(&FIELDS[*at], vec![*range])))
+                            .filter_map(|(at, range)| {
+                                Terms::atom(&terms.within(&FIELDS[*at], vec![*range]))
+                            })
                             .collect()
                     })
                     .collect();
