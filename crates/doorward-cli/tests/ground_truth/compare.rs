@@ -2,7 +2,7 @@
 
 use crate::draft::Draft;
 use crate::lab::Lab;
-use crate::opinion::{Kernel, Maker};
+use crate::opinion::{Asked, Kernel, Maker};
 use crate::shrink;
 use crate::tally::Tally;
 use crate::trial::{Judged, Trial, describe, judging};
@@ -31,7 +31,7 @@ pub(crate) fn compare(
     hook: Hook,
     drafts: &[Draft],
     kernel: &Kernel,
-    makers: &[Maker],
+    asked: &[Asked],
 ) -> (Tally, Vec<Wrong>) {
     let judged = trial.judge(hook, drafts);
     let judging = judging(ruleset, hook);
@@ -40,10 +40,11 @@ pub(crate) fn compare(
         tally.meet(&one.packet, one.passed);
     }
     let mut wrong = Vec::new();
-    for (number, maker) in makers.iter().enumerate() {
-        let opinion = maker(&judging, kernel);
-        let undecided = tally.undecided.entry(opinion.name()).or_default();
-        for one in &judged {
+    for (number, who) in asked.iter().enumerate() {
+        let opinion = (who.maker)(&judging, kernel);
+        let (asked, undecided) = tally.answers.entry(opinion.name()).or_default();
+        for one in judged.iter().step_by(who.every) {
+            *asked += 1;
             match opinion.accepts(&one.packet) {
                 None => *undecided += 1,
                 Some(accepts) if accepts == one.passed => {}
@@ -69,16 +70,16 @@ pub(crate) fn stories(
     ruleset: &Ruleset,
     drafts: &[Draft],
     wrong: &[Wrong],
-    makers: &[Maker],
+    asked: &[Asked],
 ) -> Vec<Mismatch> {
     let mut stories = Vec::new();
     for (at, one) in wrong.iter().enumerate() {
         let mut mismatch = Mismatch { opinion: one.name, small: None, story: String::new() };
         if at < TOLD {
             let draft = &drafts[one.judged.draft];
-            let shows = |smaller: &Ruleset| differs(lab, smaller, draft, makers[one.maker]);
+            let shows = |smaller: &Ruleset| differs(lab, smaller, draft, asked[one.maker].maker);
             let small = shrink::shrink(ruleset, shows);
-            mismatch.story = tell(lab, what, &small, draft, one, makers);
+            mismatch.story = tell(lab, what, &small, draft, one, asked);
             mismatch.small = Some(small);
         }
         stories.push(mismatch);
@@ -86,7 +87,7 @@ pub(crate) fn stories(
     stories
 }
 
-fn tell(lab: &Lab, what: &str, small: &Ruleset, draft: &Draft, wrong: &Wrong, makers: &[Maker]) -> String {
+fn tell(lab: &Lab, what: &str, small: &Ruleset, draft: &Draft, wrong: &Wrong, asked: &[Asked]) -> String {
     let mut story = format!("{what}: {} is not the kernel's opinion\n", wrong.name);
     if shrink::size(small) <= LARGE {
         story.push_str(&emit::nft(small));
@@ -105,8 +106,8 @@ fn tell(lab: &Lab, what: &str, small: &Ruleset, draft: &Draft, wrong: &Wrong, ma
     if let Ok([judged]) = again.as_deref() {
         let _ = writeln!(story, "kernel: {}", if judged.passed { "passed" } else { "dropped" });
         let judging = judging(small, draft.hook);
-        for maker in makers {
-            let opinion = maker(&judging, &lab.kernel);
+        for who in asked {
+            let opinion = (who.maker)(&judging, &lab.kernel);
             let _ = writeln!(story, "{}: accepts {:?}", opinion.name(), opinion.accepts(&judged.packet));
         }
         let _ = writeln!(story, "{}", describe(&judged.packet));

@@ -34,7 +34,7 @@ use dice::Dice;
 use doorward::compile::{Options, compile};
 use doorward::ruleset::{Expr, Rule, Ruleset, Verdict};
 use lab::Lab;
-use opinion::{Maker, OPINIONS, TURNED, contrary, is_turned};
+use opinion::{Asked, OPINIONS, TURNED, contrary, is_turned};
 use oracle::skip;
 use packets::Packets;
 use proptest::strategy::{Strategy, ValueTree};
@@ -65,7 +65,7 @@ fn lab(names: &[&str]) -> Lab {
 }
 
 /// One ruleset in the kernel, at every hook.
-fn one_ruleset(lab: &Lab, ruleset: &Ruleset, case: &mut Case, makers: &[Maker]) -> Tally {
+fn one_ruleset(lab: &Lab, ruleset: &Ruleset, case: &mut Case, asked: &[Asked]) -> Tally {
     let mut tally = Tally { rulesets: 1, ..Tally::default() };
     let mut trial = match Trial::load(lab, ruleset) {
         Ok(trial) => trial,
@@ -75,7 +75,7 @@ fn one_ruleset(lab: &Lab, ruleset: &Ruleset, case: &mut Case, makers: &[Maker]) 
     for hook in HOOKS {
         let packets = Packets::of(ruleset, &case.world, hook, case.taste.conntrack);
         let drafts = packets.make(&mut case.dice, case.packets / HOOKS.len());
-        let (part, bad) = compare(&mut trial, ruleset, hook, &drafts, &lab.kernel, makers);
+        let (part, bad) = compare(&mut trial, ruleset, hook, &drafts, &lab.kernel, asked);
         tally.add(part);
         if !bad.is_empty() {
             wrong.push((drafts, bad));
@@ -84,7 +84,7 @@ fn one_ruleset(lab: &Lab, ruleset: &Ruleset, case: &mut Case, makers: &[Maker]) 
     tally.spent = trial.spent;
     drop(trial);
     for (drafts, bad) in wrong {
-        tally.mismatches.extend(stories(lab, &case.what(), ruleset, &drafts, &bad, makers));
+        tally.mismatches.extend(stories(lab, &case.what(), ruleset, &drafts, &bad, asked));
     }
     tally
 }
@@ -205,8 +205,8 @@ fn a_wrong_opinion_is_caught() {
         let mut case = Case::new(&lab, seed, 600);
         let mut ruleset = case.random_ruleset();
         turn_one(&mut ruleset, &mut case.dice);
-        let makers: &[Maker] = &[contrary];
-        let tally = one_ruleset(&lab, &ruleset, &mut case, makers);
+        let asked = &[Asked { maker: contrary, every: 1 }];
+        let tally = one_ruleset(&lab, &ruleset, &mut case, asked);
         let Some(first) = tally.mismatches.first() else { continue };
         caught += 1;
         let small = first.small.as_ref().unwrap();

@@ -25,8 +25,17 @@ pub(crate) struct Kernel {
 /// Forms an opinion.
 pub(crate) type Maker = for<'a> fn(&'a Ruleset, &'a Kernel) -> Box<dyn Opinion + 'a>;
 
+/// Somebody who is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) maker: Maker,
+    /// About every packet (1), or every so many, where an opinion takes long.
+    pub(crate) every: usize,
+}
+
 /// Everybody who is asked.
-pub(crate) const OPINIONS: &[Maker] = &[interpreter, prover];
+pub(crate) const OPINIONS: &[Asked] =
+    &[Asked { maker: interpreter, every: 1 }, Asked { maker: prover, every: 4 }];
 
 /// The machine of the library, which runs the rules.
 struct Interpreter<'a> {

@@ -1,10 +1,10 @@
-//! The prover's opinion: where a packet lies in the sets that a ruleset accepts and refuses.
+//! The prover's opinion: one packet, led as a set of packets through the diagrams of a ruleset.
 
 use crate::opinion::{Kernel, Opinion};
 use doorward::net::Family;
-use doorward::prove::{Facts, Program, Slice, value_of};
+use doorward::prove::{Facts, NotJudged, Program, Slice, value_of};
 use doorward::ruleset::{CtKey, Expr, Hook, MetaKey, PayloadBase, Ruleset, exthdr};
-use doorward::space::{Field, Node, Space, Terms};
+use doorward::space::{Field, Space, Terms};
 use doorward::trace::{Conntrack, Packet};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,10 +12,9 @@ use std::collections::BTreeMap;
 /// `IPS_DST_NAT`.
 const TRANSLATED: u32 = 0x20;
 
-/// The longest header of which it takes for granted that it is there: that of TCP up to its flags.
-const HEADER: usize = 14;
+const TCP: u8 = 6;
 /// Random rulesets have little in common with what is in use: their diagrams may grow without end.
-const NODES: usize = 30_000;
+const NODES: usize = 100_000;
 
 /// Proofs of one ruleset, each made when the first packet asks for it.
 struct Prover<'a> {
@@ -24,11 +23,13 @@ struct Prover<'a> {
     proofs: RefCell<BTreeMap<(Family, Hook, bool), Option<Proof>>>,
 }
 
-/// What becomes of all packets of one family at one hook, whatever is not known of them.
+/// The program of one family at one hook, and the space of its packets.
 struct Proof {
+    program: Program,
+    slice: Slice,
     space: Space,
-    accepted: Node,
-    refused: Node,
+    /// How many packets it has judged.
+    judged: usize,
 }
 
 pub(crate) fn prover<'a>(ruleset: &'a Ruleset, kernel: &'a Kernel) -> Box<dyn Opinion + 'a> {
@@ -42,20 +43,24 @@ impl Opinion for Prover<'_> {
 
     fn accepts(&self, packet: &Packet) -> Option<bool> {
         // It knows kernels only that look for fragments before they load, and whole headers.
-        if packet.later_fragment && self.kernel.reads_fragments || packet.transport.len() < HEADER {
+        let header = if packet.l4proto == TCP { 20 } else { 8 };
+        if packet.later_fragment && self.kernel.reads_fragments || packet.transport.len() < header {
             return None;
         }
         let translated = matches!(&packet.ct, Conntrack::Entry(entry) if entry.status & TRANSLATED != 0);
         let slice = Slice { hook: packet.hook, translated };
         let mut proofs = self.proofs.borrow_mut();
         let key = (packet.family, packet.hook, translated);
-        let proof = proofs.entry(key).or_insert_with(|| self.proof(packet.family, slice));
-        let proof = proof.as_ref()?;
-        let lies_in = |node| proof.space.contains(node, &|field| value_of(packet, field));
-        match (lies_in(proof.accepted), lies_in(proof.refused)) {
-            (true, false) => Some(true),
-            (false, true) => Some(false),
-            _ => None,
+        loop {
+            let proof = proofs.entry(key).or_insert_with(|| self.proof(packet.family, slice)).as_mut()?;
+            let first = proof.judged == 0;
+            proof.judged += 1;
+            match proof.judge(packet) {
+                Ok(judged) => return judged,
+                // Each packet leaves nodes behind: a space that is full is begun anew, unless one packet fills it.
+                Err(_) if first => proofs.insert(key, None).flatten(),
+                Err(_) => proofs.remove(&key).flatten(),
+            };
         }
     }
 }
@@ -74,18 +79,23 @@ impl Prover<'_> {
         let interfaces = self.kernel.devices.iter().map(|device| (device.index, device.name.clone()));
         let facts = Facts { interfaces: interfaces.collect(), ..Facts::default() };
         let program = Program::of(&self.ruleset.tables, &[slice], &facts, &mut terms);
-        let mut space = Space::within(terms, NODES).ok()?;
-        let domain = space.domain();
-        let (fates, _) = program.fates(&mut space, slice, domain, &|_| true).ok()?;
+        let space = Space::within(terms, NODES).ok()?;
+        Some(Proof { program, slice, space, judged: 0 })
+    }
+}
+
+impl Proof {
+    /// Leads the packet through the program, and with it all those that differ in what is not told.
+    fn judge(&mut self, packet: &Packet) -> Result<Option<bool>, NotJudged> {
+        let space = &mut self.space;
+        let start = space.only(&|field| is_told(field).then(|| value_of(packet, field)));
+        let (fates, _) = self.program.fates(space, self.slice, start, &|_| true)?;
         let refused = space.or(fates.dropped, fates.rejected);
-        let outside = space.not(domain);
-        let mut certain = |node| {
-            let node = space.or(node, outside);
-            space.for_all(node, &|field| !is_told(field))
-        };
-        let (accepted, refused) = (certain(fates.accepted), certain(refused));
-        space.holds_good().ok()?;
-        Some(Proof { space, accepted, refused })
+        Ok(match (fates.accepted.is_empty(), refused.is_empty(), fates.queued.is_empty()) {
+            (false, true, true) => Some(true),
+            (true, false, true) => Some(false),
+            _ => None,
+        })
     }
 }
 

@@ -21,8 +21,8 @@ pub(crate) struct Tally {
     pub(crate) met: usize,
     pub(crate) passed: usize,
     pub(crate) spent: Duration,
-    /// Packets on which somebody had no opinion.
-    pub(crate) undecided: BTreeMap<&'static str, usize>,
+    /// About how many packets somebody was asked, and on how many there was no opinion.
+    pub(crate) answers: BTreeMap<&'static str, (usize, usize)>,
     pub(crate) mismatches: Vec<Mismatch>,
     pub(crate) coverage: Coverage,
     /// Packets of each sort among those that met their hook.
@@ -126,8 +126,9 @@ impl Tally {
         self.met += other.met;
         self.passed += other.passed;
         self.spent += other.spent;
-        for (name, count) in other.undecided {
-            *self.undecided.entry(name).or_default() += count;
+        for (name, (asked, undecided)) in other.answers {
+            let mine = self.answers.entry(name).or_default();
+            *mine = (mine.0 + asked, mine.1 + undecided);
         }
         for (sort, count) in other.sorts {
             *self.sorts.entry(sort).or_default() += count;
@@ -145,15 +146,12 @@ impl Tally {
             self.met,
             share(self.passed, self.met)
         );
-        let mut names: BTreeSet<&str> = self.undecided.keys().copied().collect();
-        names.extend(self.mismatches.iter().map(|mismatch| mismatch.opinion));
-        for name in names {
-            let wrong = self.mismatches.iter().filter(|mismatch| mismatch.opinion == name).count();
-            let undecided = self.undecided.get(name).copied().unwrap_or(0);
+        for (name, (asked, undecided)) in &self.answers {
+            let wrong = self.mismatches.iter().filter(|mismatch| mismatch.opinion == *name).count();
             let _ = write!(
                 line,
-                "; {name}: {wrong} mismatches, {undecided} undecided ({:.1} %)",
-                share(undecided, self.met)
+                "; {name}: {wrong} mismatches of {asked}, {undecided} undecided ({:.1} %)",
+                share(*undecided, *asked)
             );
         }
         line
