@@ -1,8 +1,9 @@
 //! Ground truth: rulesets in the real kernel, packets at the edges of their rules, and the kernel's verdict beside
 //! each opinion of ours. Decides nothing about what a ruleset should do.
 //!
-//! `DOORWARD_PACKETS` says how many packets, `DOORWARD_SEED` where chance begins: a mismatch prints the seed with
-//! which `DOORWARD_PACKETS=1` shows it again. `DOORWARD_CORPUS` names a folder with rulesets of others.
+//! `DOORWARD_PACKETS` says how many packets in all, `DOORWARD_EACH` how many for one ruleset, `DOORWARD_SEED` where
+//! chance begins: a mismatch prints the three that show it again. `DOORWARD_CORPUS` names a folder with rulesets of
+//! others.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test talks and fails so")]
 #![allow(clippy::cast_precision_loss, reason = "shares and rates for people")]
@@ -107,7 +108,7 @@ impl Case {
     }
 
     fn what(&self) -> String {
-        format!("DOORWARD_SEED={} DOORWARD_PACKETS=1", self.seed)
+        format!("DOORWARD_SEED={} DOORWARD_EACH={} DOORWARD_PACKETS=1", self.seed, self.packets)
     }
 
     fn random_ruleset(&mut self) -> Ruleset {
@@ -131,7 +132,8 @@ impl Case {
 /// So many packets, at rulesets that `make` makes one after another.
 fn many(packets: u64, make: impl Fn(&mut Case) -> Ruleset) -> Tally {
     let lab = lab(&DEVICES);
-    let each = if packets > 200_000 { PER_RULESET_LONG } else { PER_RULESET };
+    let usual = if packets > 200_000 { PER_RULESET_LONG } else { PER_RULESET };
+    let each = number("DOORWARD_EACH").map_or(usual, |each| usize::try_from(each).unwrap());
     let mut all = Tally::default();
     for seed in number("DOORWARD_SEED").unwrap_or(1).. {
         let mut case = Case::new(&lab, seed, each);
