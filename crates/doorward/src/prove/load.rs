@@ -88,8 +88,9 @@ impl Symbols<'_> {
                 if !there {
                     return Loaded { if_so: Pred::Const(false), bytes: known(&[0; 16]) };
                 }
-                // An interface without a kind breaks the rule, as one of another kind does.
-                self.field(Field::Meta(key))
+                // Of an interface without a kind nothing is loaded.
+                let if_so = self.terms.equals(&Field::Meta(key), 0).negated();
+                return Loaded { if_so, bytes: self.field(Field::Meta(key)) };
             }
             MetaKey::Skuid | MetaKey::Skgid => {
                 let field = if key == MetaKey::Skuid { Field::User } else { Field::Group };
@@ -248,11 +249,9 @@ impl Symbols<'_> {
                 return self.tuple_address(slice, key, dir, tracked, choices);
             }
             CtKey::ProtoSrc | CtKey::ProtoDst => return self.tuple_port(slice, key, dir, tracked, choices),
-            CtKey::Mark
-            | CtKey::Secmark
-            | CtKey::Expiration
-            | CtKey::Eventmask
-            | CtKey::Id => host_order(self.field(Field::Ct(key, dir))),
+            CtKey::Mark | CtKey::Secmark | CtKey::Expiration | CtKey::Eventmask | CtKey::Id => {
+                host_order(self.field(Field::Ct(key, dir)))
+            }
             CtKey::Zone => host_order(self.field(Field::Ct(key, dir))),
             _ => self.field(Field::Ct(key, dir)),
         };
@@ -283,9 +282,8 @@ impl Symbols<'_> {
             let opening = choices.choose(first);
             match (opening, dir, source) {
                 (true, Some(CtDir::Original), true) => Field::Source,
-                (true, Some(CtDir::Original), false) => Field::Destination,
-                // What is expected back: from where the packet goes now.
-                (true, Some(CtDir::Reply), true) => Field::Destination,
+                // A reply is expected back from where the packet goes now.
+                (true, Some(CtDir::Original), false) | (true, Some(CtDir::Reply), true) => Field::Destination,
                 _ => Field::Ct(key, dir),
             }
         };
@@ -311,8 +309,7 @@ impl Symbols<'_> {
         let plain = choices.choose(Pred::all([first, has_ports]));
         let field = match (plain, dir, key) {
             (true, Some(CtDir::Original), CtKey::ProtoSrc) => Field::SourcePort,
-            (true, Some(CtDir::Original), _) => Field::Port,
-            (true, Some(CtDir::Reply), CtKey::ProtoSrc) => Field::Port,
+            (true, Some(CtDir::Original), _) | (true, Some(CtDir::Reply), CtKey::ProtoSrc) => Field::Port,
             _ => Field::Ct(key, dir),
         };
         Loaded { if_so: tracked, bytes: self.field(field) }

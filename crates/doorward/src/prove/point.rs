@@ -29,7 +29,7 @@ pub fn value_of(packet: &Packet, field: &Field) -> u128 {
         Field::SourcePort => bytes(&packet.transport, 0, 2),
         Field::TcpFlags => bytes(&packet.transport, 13, 1),
         Field::LaterFragment => packet.later_fragment.into(),
-        Field::HasOwner => packet.owner.is_some().into(),
+        Field::HasOwner | Field::HasMeta(MetaKey::Skuid | MetaKey::Skgid) => packet.owner.is_some().into(),
         Field::User => packet.owner.map_or(0, |(user, _)| user.into()),
         Field::Group => packet.owner.map_or(0, |(_, group)| group.into()),
         Field::Byte(base, at) => bytes(&from(packet, *base), *at, 1),
@@ -44,7 +44,6 @@ pub fn value_of(packet: &Packet, field: &Field) -> u128 {
             .map_or(0, |(_, header)| bytes(header, *offset, *len)),
         Field::Fib(result, flags) => fib(packet, *result, *flags),
         Field::Meta(key) => meta(packet, *key),
-        Field::HasMeta(MetaKey::Skuid | MetaKey::Skgid) => packet.owner.is_some().into(),
         Field::Ct(key, dir) => entry(packet).map_or(0, |entry| ct(entry, *key, *dir)),
         Field::HasCt(CtKey::Helper, _) => entry(packet).is_some_and(|entry| entry.helper.is_some()).into(),
         Field::Unknown(words) => {

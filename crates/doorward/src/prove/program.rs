@@ -3,11 +3,12 @@
 use super::lens::Lens;
 use super::load::{Slice, Stand};
 use super::lookup::Known;
-use super::lower::{self, Op, Shared, Way};
+use super::lower::{self, Becomes, Op, Shared, Way};
 use crate::net::Family;
 use crate::ruleset::{Chain, ChainKind, Expr, Policy, Table, TableFamily, Verdict};
-use crate::space::{Pred, Terms};
-use std::collections::{BTreeMap, HashMap};
+use crate::space::{Field, Pred, Terms};
+use rustc_hash::FxHashMap as HashMap;
+use std::collections::BTreeMap;
 
 /// The table is switched off (`NFT_TABLE_F_DORMANT`).
 const DORMANT: u32 = 1;
@@ -18,7 +19,7 @@ const DEEPEST: usize = 40;
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Names of interfaces by index. `lo` is 1 in every namespace.
-    pub interfaces: HashMap<u32, String>,
+    pub interfaces: BTreeMap<u32, String>,
     /// What sets mean.
     pub lens: Lens,
     /// Whether what a rule does besides deciding is looked at as well.
@@ -97,12 +98,12 @@ impl Program {
     /// Lowers all tables for packets of one family at some hooks.
     #[must_use]
     pub fn of(tables: &[Table], slices: &[Slice], facts: &Facts, terms: &mut Terms) -> Program {
-        let mut known = Known::new();
+        let mut known = Known::default();
         let mut interfaces = facts.interfaces.clone();
         interfaces.insert(1, "lo".to_owned());
         let mut program = Program { slices: BTreeMap::new(), endless: false };
         for slice in slices {
-            let mut asked = HashMap::new();
+            let mut asked = HashMap::default();
             let mut lowerer = Lowerer {
                 tables,
                 slice: *slice,
@@ -115,7 +116,7 @@ impl Program {
                     effects: facts.effects,
                 },
                 chains: Vec::new(),
-                places: HashMap::new(),
+                places: HashMap::default(),
                 open: Vec::new(),
                 endless: false,
             };
@@ -124,6 +125,24 @@ impl Program {
             program.slices.insert(*slice, Hooked { bases, chains: lowerer.chains });
         }
         program
+    }
+
+    /// The bits of a mark that rules change.
+    #[must_use]
+    pub fn changed_bits(&self, mark: &Field) -> u32 {
+        let chains = self.slices.values().flat_map(|hooked| &hooked.chains);
+        let steps = chains.flat_map(|chain| &chain.rules).flatten().flat_map(|(_, steps)| steps);
+        let mut changed = 0;
+        for step in steps {
+            if let Step::Plain(Op::Assign { field, cases }) = step
+                && field == mark
+            {
+                for (bit, becomes) in cases.iter().flat_map(|(_, bits)| bits.iter().enumerate()) {
+                    changed |= u32::from(*becomes != Becomes::Same) << bit;
+                }
+            }
+        }
+        changed
     }
 
     /// The base chains that packets of a slice pass, in order.
@@ -207,12 +226,14 @@ impl Lowerer<'_, '_> {
         self.open.push(place);
         let mut lowered = Lowered { rules: Vec::with_capacity(chain.rules.len()), stateless: true };
         for (number, rule) in chain.rules.iter().enumerate() {
-            let ways = lower::rule(&mut self.shared, stand, (table, &self.tables[table]), rule);
+            let ways = lower::rule(&mut self.shared, stand, (table, &self.tables[table]), name, rule);
             let site = place * 100_000 + number + 1;
             let mut found = Vec::with_capacity(ways.len());
             for Way { when, ops } in ways {
-                let steps: Vec<Step> =
-                    ops.into_iter().map(|op| self.step((stand, table, site), op, &mut lowered.stateless)).collect();
+                let steps: Vec<Step> = ops
+                    .into_iter()
+                    .map(|op| self.step((stand, table, site), op, &mut lowered.stateless))
+                    .collect();
                 found.push((when, steps));
             }
             let ends = always_ends(&found);
@@ -231,9 +252,7 @@ impl Lowerer<'_, '_> {
         match op {
             Op::Verdict(verdict) => Step::To(self.target(at, &verdict, stateless)),
             Op::Map(map) => Step::Map(
-                map.into_iter()
-                    .map(|(pred, verdict)| (pred, self.target(at, &verdict, stateless)))
-                    .collect(),
+                map.into_iter().map(|(pred, verdict)| (pred, self.target(at, &verdict, stateless))).collect(),
             ),
             Op::Assign { .. } | Op::Effect(_) => {
                 *stateless = false;
@@ -270,9 +289,7 @@ fn always_ends(ways: &[(Pred, Vec<Step>)]) -> bool {
         steps.last(),
         Some(
             Step::Plain(Op::Reject)
-                | Step::To(
-                    Target::Accept | Target::Drop | Target::Queue | Target::Return | Target::Goto(_)
-                )
+                | Step::To(Target::Accept | Target::Drop | Target::Queue | Target::Return | Target::Goto(_))
         )
     );
     last && !steps.iter().any(|step| matches!(step, Step::Plain(Op::Test(_)) | Step::Map(_)))
