@@ -48,7 +48,7 @@ use trial::{Trial, reads_fragments};
 use world::{DEVICES, World};
 
 /// Packets of one ruleset, over all hooks, where there are only few in all; in long runs so many more.
-const PER_RULESET: usize = 1_500;
+const PER_RULESET: usize = 900;
 const PER_RULESET_LONG: usize = 5_000;
 
 /// A number from the environment.
@@ -169,9 +169,9 @@ fn random_rulesets_do_in_the_kernel_what_is_thought_of_them() {
         return;
     }
     let packets = number("DOORWARD_PACKETS");
-    let tally = many(packets.unwrap_or(30_000), Case::random_ruleset);
+    let tally = many(packets.unwrap_or(18_000), Case::random_ruleset);
     // One ruleset does not have everything in it.
-    if packets.is_none_or(|packets| packets >= 30_000) {
+    if packets.is_none_or(|packets| packets >= 18_000) {
         eprint!("{}", tally.coverage.table());
         let missing: Vec<_> = tally.coverage.shares().into_iter().filter(|(_, share)| *share < 1.0).collect();
         assert!(missing.is_empty(), "in less than 1 % of the rules: {missing:?}");
@@ -190,7 +190,7 @@ fn compiled_policies_do_in_the_kernel_what_is_thought_of_them() {
     if skip::without_root() {
         return;
     }
-    let tally = many(number("DOORWARD_PACKETS").unwrap_or(9_000), Case::compiled_policy);
+    let tally = many(number("DOORWARD_PACKETS").unwrap_or(7_200), Case::compiled_policy);
     finish("compiled policies", &tally);
 }
 
