@@ -25,6 +25,28 @@ impl Space {
         !at.is_empty()
     }
 
+    /// The set of the packets with these values, whatever the fields are that have none.
+    pub fn only(&mut self, value: &dyn Fn(&Field) -> Option<u128>) -> Node {
+        let mut node = Node::TRUE;
+        for place in (0..self.coded.len()).rev() {
+            let coded = &self.coded[place];
+            let Some(value) = value(&coded.field) else { continue };
+            let number = match &coded.classes {
+                Some(_) => u128::from(self.class(place, value)),
+                None => value,
+            };
+            let levels: Vec<u32> = coded.levels().collect();
+            for (bit, level) in levels.into_iter().rev().enumerate() {
+                node = if number >> bit & 1 == 1 {
+                    self.diagram.make(level, Node::FALSE, node)
+                } else {
+                    self.diagram.make(level, node, Node::FALSE)
+                };
+            }
+        }
+        self.diagram.and(node, self.domain)
+    }
+
     fn walk(&self, coded: &Coded, mut at: Node, number: u128) -> Node {
         for (level, bit) in coded.levels().zip((0..coded.bits).rev()) {
             let (low, high) = self.diagram.branch(at, level);
