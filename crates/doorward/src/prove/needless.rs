@@ -8,7 +8,7 @@ use crate::space::{Node, Pred, Space, Terms};
 use std::collections::BTreeSet;
 
 /// More sentences than this are not held against each other.
-pub const MOST: usize = 500;
+const MOST: usize = 500;
 
 /// A sentence that decides nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,10 +37,8 @@ pub enum Why {
 /// What is known of a rule so far, over all places and both families.
 #[derive(Clone)]
 struct Found {
-    empty: bool,
-    shadowed: bool,
-    redundant: bool,
-    lifted: bool,
+    /// What may still be so.
+    open: BTreeSet<Why>,
     by_stronger: BTreeSet<usize>,
     by_alike: BTreeSet<usize>,
 }
@@ -51,10 +49,7 @@ pub fn needless(policy: &Resolved, own: &AddrSet) -> Result<Vec<Needless>, NotJu
         return Ok(Vec::new());
     }
     let start = Found {
-        empty: true,
-        shadowed: true,
-        redundant: true,
-        lifted: true,
+        open: [Why::Empty, Why::Shadowed, Why::Redundant, Why::LimitLifted].into(),
         by_stronger: BTreeSet::new(),
         by_alike: BTreeSet::new(),
     };
@@ -64,13 +59,12 @@ pub fn needless(policy: &Resolved, own: &AddrSet) -> Result<Vec<Needless>, NotJu
     }
     let mut all = Vec::new();
     for (rule, found) in found.into_iter().enumerate() {
-        let limited = policy.rules[rule].limit.is_some();
-        let (why, by) = match found {
-            Found { empty: true, .. } => (Why::Empty, BTreeSet::new()),
-            Found { shadowed: true, by_stronger, .. } => (Why::Shadowed, by_stronger),
-            Found { redundant: true, by_alike, .. } => (Why::Redundant, by_alike),
-            Found { lifted: true, by_alike, .. } if limited => (Why::LimitLifted, by_alike),
-            _ => continue,
+        // The first that is left: what matches nothing is shadowed by nothing.
+        let Some(why) = found.open.first().copied() else { continue };
+        let by = match why {
+            Why::Empty => BTreeSet::new(),
+            Why::Shadowed => found.by_stronger,
+            Why::Redundant | Why::LimitLifted => found.by_alike,
         };
         all.push(Needless { rule, why, by: by.into_iter().collect() });
     }
@@ -129,7 +123,7 @@ impl At<'_> {
                 continue;
             }
             let found = &mut found[number];
-            found.empty = false;
+            found.open.remove(&Why::Empty);
             let live = match rule.verdict {
                 Verdict::Allow => space.minus(mine, shut),
                 Verdict::Reject => {
@@ -139,7 +133,7 @@ impl At<'_> {
                 Verdict::Block => space.minus(mine, self.trusted),
             };
             if !live.is_empty() {
-                found.shadowed = false;
+                found.open.remove(&Why::Shadowed);
             }
             let stronger: Vec<usize> =
                 (0..rules.len()).filter(|other| stronger(rules[*other].verdict, rule.verdict)).collect();
@@ -166,8 +160,12 @@ impl At<'_> {
             }
             let left = space.minus(live, covered);
             let is_covered = left.is_empty();
-            found.redundant &= is_covered && plain && !rule.log;
-            found.lifted &= is_covered && !plain;
+            if !is_covered || !plain || rule.log {
+                found.open.remove(&Why::Redundant);
+            }
+            if !is_covered || plain {
+                found.open.remove(&Why::LimitLifted);
+            }
             if is_covered {
                 let candidates = candidates.clone();
                 self.meeting(space, live, &candidates, &mut found.by_alike);
