@@ -109,7 +109,7 @@ fn witness(policy: &Resolved, tables: [&Table; 2], besides: &Besides) -> Vec<(Se
 #[test]
 fn no_mutant_passes_for_the_original() {
     let seed: u8 = std::env::var("DOORWARD_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    let wanted: usize = std::env::var("DOORWARD_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
+    let wanted: usize = std::env::var("DOORWARD_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
     let config = Config { failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let mut runner = TestRunner::new_with_rng(config, rng);
