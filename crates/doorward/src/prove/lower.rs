@@ -127,11 +127,11 @@ impl Choices for Path {
         if let Pred::Const(value) = condition {
             return value;
         }
-        if let Some(at) = self.conditions.iter().position(|known| *known == condition) {
-            return self.path.get(at).copied().unwrap_or(false);
+        if self.conditions.contains(&condition) {
+            return true;
         }
-        if let Some(at) = self.conditions.iter().position(|known| *known == condition.clone().negated()) {
-            return !self.path.get(at).copied().unwrap_or(false);
+        if self.conditions.contains(&condition.clone().negated()) {
+            return false;
         }
         let Some(side) = self.path.get(self.at).copied() else {
             if self.at < MOST_CHOICES {
@@ -160,10 +160,13 @@ impl Lowering<'_, '_> {
     fn all(&mut self, rule: &Rule, choices: &mut dyn Choices) {
         for expr in &rule.exprs {
             self.expr(expr, choices);
-            if matches!(
-                self.ops.last(),
-                Some(Op::Test(Pred::Const(false)) | Op::Verdict(_) | Op::Reject | Op::Map(_))
-            ) {
+            let ends = match self.ops.last() {
+                Some(Op::Test(Pred::Const(false)) | Op::Reject) => true,
+                Some(Op::Verdict(verdict)) => *verdict != Verdict::Continue,
+                Some(Op::Map(map)) => map.iter().all(|(_, verdict)| *verdict != Verdict::Continue),
+                _ => false,
+            };
+            if ends {
                 // What stands behind is never reached.
                 return;
             }
