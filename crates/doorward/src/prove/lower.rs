@@ -4,12 +4,13 @@
 //! opened the connection), the rule is lowered once for each way, behind the condition that tells them apart.
 
 use super::lens::Lens;
+use super::lists::Lists;
 use super::load::{Choices, Stand};
 use super::lookup::{Hits, Known, describe};
 use super::symbol::{Byte, Registers, Symbols, known};
 use crate::ruleset::{
-    Bitop, CmpOp, CtKey, Data, Dynset, DynsetOp, Expr, LookupTarget, MetaKey, Reg, Rule, Table, TableFamily,
-    Verdict,
+    Bitop, CmpOp, CtKey, Data, Dynset, DynsetOp, Expr, LookupTarget, MetaKey, PayloadBase, Reg, Rule, Table,
+    TableFamily, Verdict, exthdr,
 };
 use crate::space::{Bit, Field, Pred, Terms};
 use std::collections::HashMap;
@@ -28,6 +29,8 @@ pub(super) enum Op {
     Map(Vec<(Pred, Verdict)>),
     /// Changes a mark: for each case what its bits become, from the lowest on.
     Assign { field: Field, cases: Vec<(Pred, Vec<Becomes>)> },
+    /// Writes to the packet: what was known of it there is forgotten, but for this.
+    Overwrite { what: Overwritten, becomes: Pred },
     /// Does something that later packets, or people, notice.
     Effect(Arc<str>),
 }
@@ -39,8 +42,44 @@ pub(super) enum Becomes {
     Same,
     /// This.
     Bit(Bit),
-    /// What a bit of the other mark is.
+    /// What a bit of either mark is.
     Of(Field, u32),
+    /// The other, where a bit of the other mark is set.
+    Xor(Field, u32),
+}
+
+/// What a rule writes to.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Overwritten {
+    /// One field.
+    Field(Field),
+    /// The options of TCP.
+    TcpOptions,
+}
+
+/// How a question begins whose answer stands in the bytes of the packet: another one once they are written to.
+pub(super) const BYTES: &str = "bytes of the packet: ";
+
+impl Overwritten {
+    /// Whether nothing is known of a field any more.
+    pub(super) fn touches(&self, field: &Field) -> bool {
+        match (self, field) {
+            (_, Field::Unknown(words)) => words.starts_with(BYTES),
+            (Overwritten::Field(mine), other) => mine == other,
+            (Overwritten::TcpOptions, Field::HasHeader(op, _) | Field::Header(op, ..)) => {
+                *op == exthdr::TCPOPT
+            }
+            // With one that is put in, the lengths of the headers change too.
+            (Overwritten::TcpOptions, Field::Meta(MetaKey::Len)) => true,
+            (Overwritten::TcpOptions, Field::Byte(base, at)) => match base {
+                PayloadBase::Network => (2..6).contains(at),
+                PayloadBase::Transport => *at >= 12,
+                _ => true,
+            },
+            (Overwritten::TcpOptions, Field::Reaches(..)) => true,
+            (Overwritten::TcpOptions, _) => false,
+        }
+    }
 }
 
 /// One of several ways through a rule that exclude each other.
@@ -59,6 +98,7 @@ pub(super) struct Shared<'a> {
     pub(super) asked: &'a mut HashMap<String, u32>,
     pub(super) known: &'a mut Known,
     pub(super) lens: &'a Lens,
+    pub(super) lists: &'a mut Lists,
     /// Whether log lines and counters are noticed too.
     pub(super) effects: bool,
 }
@@ -82,6 +122,7 @@ pub(super) fn rule(shared: &mut Shared<'_>, stand: Stand, table: (usize, &Table)
             },
             known: shared.known,
             lens: shared.lens,
+            lists: shared.lists,
             effects: shared.effects,
             stand,
             table,
@@ -145,15 +186,17 @@ impl Choices for Path {
     }
 }
 
-struct Lowering<'a, 's> {
-    symbols: Symbols<'s>,
+/// A rule on its way.
+pub(super) struct Lowering<'a, 's> {
+    pub(super) symbols: Symbols<'s>,
     known: &'s mut Known,
     lens: &'s Lens,
+    pub(super) lists: &'s mut Lists,
     effects: bool,
-    stand: Stand,
-    table: (usize, &'a Table),
+    pub(super) stand: Stand,
+    pub(super) table: (usize, &'a Table),
     registers: Registers,
-    ops: Vec<Op>,
+    pub(super) ops: Vec<Op>,
 }
 
 impl Lowering<'_, '_> {
@@ -173,7 +216,7 @@ impl Lowering<'_, '_> {
         }
     }
 
-    fn test(&mut self, pred: Pred) {
+    pub(super) fn test(&mut self, pred: Pred) {
         if pred != Pred::Const(true) {
             self.ops.push(Op::Test(pred));
         }
@@ -239,17 +282,19 @@ impl Lowering<'_, '_> {
             }
             Expr::MetaSet { key: MetaKey::Mark, sreg } => self.assign(Field::MARK, *sreg),
             Expr::CtSet { key: CtKey::Mark, sreg, .. } => {
-                let tracked = self.symbols.tracked();
+                let tracked = self.symbols.tracked(self.stand);
                 // Without an entry nothing is set, and the rule goes on.
                 self.assign_if(Field::CT_MARK, *sreg, &tracked);
             }
             Expr::MetaSet { key, sreg } => {
                 let bytes = self.registers.get(*sreg, 4);
                 self.effect(&format!("sets meta {key:?} to {}", describe(&bytes)));
+                self.overwrite(Overwritten::Field(Field::Meta(*key)), Pred::Const(true));
             }
-            Expr::CtSet { key, sreg, .. } => {
+            Expr::CtSet { key, dir, sreg } => {
                 let bytes = self.registers.get(*sreg, 4);
                 self.effect(&format!("sets ct {key:?} to {}", describe(&bytes)));
+                self.overwrite(Overwritten::Field(Field::Ct(*key, *dir)), Pred::Const(true));
             }
             Expr::Counter { .. } | Expr::Last { .. } => {}
             Expr::Limit(limit) => {
@@ -271,6 +316,13 @@ impl Lowering<'_, '_> {
             }
             Expr::PayloadSet { base, offset, len, .. } => {
                 self.effect(&format!("writes {len} bytes at {base:?} {offset}"));
+                let there = self.symbols.payload(self.stand, *base, *offset, *len, choices);
+                self.test(there.if_so);
+                for byte in there.bytes {
+                    if let Byte::Of { field, .. } = byte {
+                        self.overwrite(Overwritten::Field((*field).clone()), Pred::Const(true));
+                    }
+                }
             }
             // What a translation leads to is a matter of its own; in its chain it ends the walk.
             Expr::Nat(_) | Expr::Masq(_) | Expr::Redir(_) => {
@@ -290,11 +342,19 @@ impl Lowering<'_, '_> {
                 self.unknown(&format!("an object of {set}"));
             }
             Expr::Notrack => self.effect("leaves it out of connection tracking"),
-            Expr::Unknown { name, data } => self.foreign(expr, name, data),
+            Expr::Unknown { name, data } => self.foreign(expr, name, data, choices),
         }
     }
 
-    fn effect(&mut self, words: &str) {
+    /// What was known of something is forgotten, but for this.
+    pub(super) fn overwrite(&mut self, what: Overwritten, becomes: Pred) {
+        let op = Op::Overwrite { what, becomes };
+        if self.ops.last() != Some(&op) {
+            self.ops.push(op);
+        }
+    }
+
+    pub(super) fn effect(&mut self, words: &str) {
         if self.effects {
             self.ops.push(Op::Effect(words.into()));
         }
@@ -440,7 +500,10 @@ impl Lowering<'_, '_> {
                 .map(|(when, value)| {
                     let mut value = value;
                     value.resize(4, 0);
-                    (Pred::all([condition.clone(), when]), becomes(&field, most_significant_first(known(&value))))
+                    (
+                        Pred::all([condition.clone(), when]),
+                        becomes(&field, most_significant_first(known(&value))),
+                    )
                 })
                 .collect();
             let none = Pred::any(cases.iter().map(|(when, _)| when.clone()).collect::<Vec<_>>()).negated();
@@ -458,24 +521,19 @@ impl Lowering<'_, '_> {
     }
 
     /// What has no type of ours.
-    fn foreign(&mut self, expr: &Expr, name: &str, data: &[u8]) {
+    fn foreign(&mut self, expr: &Expr, name: &str, data: &[u8], choices: &mut dyn Choices) {
         let words = format!("{name} {data:02x?}");
         match name {
             // These go on, whatever they do.
             "dup" | "flow_offload" | "notrack" => self.effect(&words),
             "queue" => self.ops.push(Op::Verdict(Verdict::Queue)),
-            "match" | "target" => self.xtables(expr, &words),
+            "match" | "target" => self.xtables(expr, choices),
             _ => {
                 self.effect(&words);
                 self.unknown(&words);
                 self.registers.forget(&words);
             }
         }
-    }
-
-    /// Matches and targets of iptables.
-    fn xtables(&mut self, _expr: &Expr, words: &str) {
-        self.unknown(words);
     }
 }
 
@@ -499,13 +557,11 @@ fn masked(byte: &Byte, mask: u8, flip: u8) -> Byte {
 
 /// A shift over the words of a register, each in the order of the host, the first the most significant.
 fn shifted(value: &[u8], bits: u32, left: bool) -> Vec<Byte> {
-    let mut number = value
-        .chunks(4)
-        .fold(0u128, |sum, word| {
-            let mut bytes = [0; 4];
-            bytes[..word.len()].copy_from_slice(word);
-            sum << 32 | u128::from(u32::from_ne_bytes(bytes))
-        });
+    let mut number = value.chunks(4).fold(0u128, |sum, word| {
+        let mut bytes = [0; 4];
+        bytes[..word.len()].copy_from_slice(word);
+        sum << 32 | u128::from(u32::from_ne_bytes(bytes))
+    });
     number = if left { number.checked_shl(bits) } else { number.checked_shr(bits) }.unwrap_or(0);
     let words = value.len().div_ceil(4);
     let mut bytes: Vec<u8> = (0..words)
@@ -537,7 +593,11 @@ fn becomes(mark: &Field, bytes: Vec<Byte>) -> Vec<Becomes> {
                     Becomes::Bit(Bit::Set(xor >> bit & 1 == 1))
                 }
                 Byte::Of { field, shift, xor, .. } if **field == *mark && u32::from(*shift) == place * 8 => {
-                    if xor >> bit & 1 == 1 { Becomes::Bit(Bit::Flipped) } else { Becomes::Same }
+                    if xor >> bit & 1 == 1 {
+                        Becomes::Bit(Bit::Flipped)
+                    } else {
+                        Becomes::Same
+                    }
                 }
                 Byte::Of { field, shift, xor, .. }
                     if xor >> bit & 1 == 0 && matches!(**field, Field::MARK | Field::CT_MARK) =>
