@@ -89,6 +89,30 @@ out stays.")]
   doorward show --all")]
     Show(Show),
 
+    /// Tell what happens to one imagined packet, who says so, and which rules it passes
+    #[command(override_usage = "doorward explain [OPTIONS] [in|out|published|forward] PROTOCOL
+                        FROM[:PORT] [TO] [PORT|TYPE] [on IFACE [to IFACE]]
+                        [by user USER] [by group GROUP] [FILE]")]
+    #[command(after_help = "Examples:
+  doorward explain tcp 198.51.100.7 443
+  doorward explain tcp 198.51.100.7 ssh policy.dw
+  doorward explain udp [2001:db8::7]:40000 2001:db8::2 53 on eth0
+  doorward explain ping 198.51.100.7
+  doorward explain icmp 198.51.100.7 timestamp-request
+  doorward explain protocol gre 198.51.100.7
+  doorward explain out tcp 198.51.100.7 25 by user www-data
+  doorward explain published tcp 198.51.100.7 8080
+  doorward explain forward tcp 10.0.0.2 198.51.100.7 443 on br0 to eth0
+
+PROTOCOL is tcp, udp, sctp, icmp, ping, or `protocol` with a name or number.
+The packet opens a connection and comes from FROM; with `out` a single address
+is where it goes to. What is not said is assumed, and the answer says so.
+
+Without FILE it is about the rules in the kernel, if doorward is active and may
+read them, else about /etc/doorward/policy.dw. Exit code 0 means answered,
+whatever the verdict; 1 that the policy and its program disagree.")]
+    Explain(Explain),
+
     /// Try a policy on this kernel, in a throw-away network; needs no root and changes nothing
     #[command(after_help = "Examples:
   doorward rehearse examples/vps.dw
@@ -144,6 +168,22 @@ pub(crate) struct Rehearse {
     pub load_instead: Option<PathBuf>,
     #[command(flatten)]
     pub policy: OnePolicy,
+}
+
+/// `explain`
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// Show each rule that the packet meets
+    #[arg(long)]
+    pub path: bool,
+    /// Ask the rules of all others too, which can drop what ours let in
+    #[arg(long)]
+    pub whole_kernel: bool,
+    #[command(flatten)]
+    pub output: Output,
+    /// The packet, and the policy
+    #[arg(value_name = "QUESTION", hide = true)]
+    pub words: Vec<OsString>,
 }
 
 /// `list`

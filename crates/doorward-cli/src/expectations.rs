@@ -7,6 +7,7 @@ use doorward::meaning::{Decider, Host, Judgement, Limits, connection, judge};
 use doorward::prove::{Answer, Difference, Outcome, Proof};
 use doorward::report::Origin;
 use doorward::resolve::Resolved;
+use doorward::resolve::model::Verdict;
 use serde_json::{Value, json};
 
 /// Why a program cannot be loaded, if it is not proven to mean the policy.
@@ -86,13 +87,18 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
     value
 }
 
-fn decided(judgement: &Judgement) -> (&'static str, String) {
-    use doorward::resolve::model::Verdict;
-    let words = match judgement.verdict {
+/// What happens, in a word.
+pub(crate) fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
         Verdict::Allow => "allowed",
         Verdict::Block => "blocked",
         Verdict::Reject => "rejected",
-    };
+    }
+}
+
+/// What happens, and who says so, in words.
+pub(crate) fn decided(judgement: &Judgement) -> (&'static str, String) {
+    let words = verdict(judgement.verdict);
     let sentence = |origin: &Origin| format!("{origin}  {}", origin.sentence);
     let decider = match &judgement.by {
         Decider::Sentence(origin) | Decider::Default(_, Some(origin)) => sentence(origin),

@@ -47,7 +47,15 @@ pub(crate) fn open(disk: &Disk) -> Result<Policy, Failure> {
 
 /// Reads and resolves for a command that needs a policy without errors; what is to say is said.
 pub(crate) fn need(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<Sound, Stop> {
-    let policy = open(disk)?;
+    sound(open(disk)?, json, terminal, true)
+}
+
+/// The same for a command that is about something else than the text: of warnings it says nothing.
+pub(crate) fn need_quietly(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<Sound, Stop> {
+    sound(open(disk)?, json, terminal, false)
+}
+
+fn sound(policy: Policy, json: bool, terminal: &mut Terminal, warnings: bool) -> Result<Sound, Stop> {
     let errors = policy.errors();
     if json && policy.resolved.is_none() {
         let mut value = json::failure(&broken(errors));
@@ -55,7 +63,7 @@ pub(crate) fn need(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<S
             error.insert("reports".to_owned(), json::reports(&policy.reports, &policy.loaded.sources));
         }
         terminal.json(&value);
-    } else if !json {
+    } else if !json && (warnings || policy.resolved.is_none()) {
         policy.show(terminal, false);
     }
     match policy.resolved {

@@ -75,6 +75,12 @@ fn exit_codes() {
         ("export --format nft wrong.dw", 3),
         ("export good.dw", 2),
         ("export --format pf good.dw", 2),
+        ("explain tcp 198.51.100.7 443 good.dw", 0),
+        ("explain tcp 198.51.100.7 444 good.dw", 0),
+        ("explain", 2),
+        ("explain tcp 198.51.100.7 good.dw", 2),
+        ("explain tcp 198.51.100.7 443 wrong.dw", 3),
+        ("explain tcp 198.51.100.7 443 missing.dw", 5),
         ("apply good.dw", 2),
         ("apply --no-trial --json a b", 2),
     ];
@@ -114,6 +120,7 @@ fn transcripts() {
         ("help-apply", "apply --help"),
         ("help-status", "status --help"),
         ("help-show", "show --help"),
+        ("help-explain", "explain --help"),
         ("help-rehearse", "rehearse --help"),
     ] {
         let said = folder.run(args.split_whitespace());
@@ -177,7 +184,9 @@ fn json_is_documented() {
         let said = [format!("`{key}`"), format!("error.{key}`"), format!("\"{key}\":")];
         assert!(said.iter().any(|said| docs.contains(said)), "docs/json.md does not know `{key}`");
     }
-    for command in ["check", "fmt", "list", "list services", "apply", "status", "show", "rehearse"] {
+    let commands =
+        ["check", "fmt", "list", "list services", "apply", "status", "show", "explain", "rehearse"];
+    for command in commands {
         assert!(docs.contains(&format!("\n## {command}\n")), "docs/json.md does not know `{command}`");
     }
 }

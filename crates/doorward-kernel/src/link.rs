@@ -253,6 +253,31 @@ impl Links {
         asked.is_ok() && local
     }
 
+    /// Where a packet to this address would go, and the address that it would come from; none if nowhere.
+    pub fn route_to(&self, addr: IpAddr) -> Option<(u32, Option<IpAddr>)> {
+        const DST: u16 = 1;
+        const OIF: u16 = 4;
+        const SOURCE: u16 = 7;
+        /// `RTN_UNICAST`, `RTN_LOCAL`
+        const LEADS: [u8; 2] = [1, 2];
+        let mut found = None;
+        let read = |message: &Message| {
+            let attrs = message.body.get(12..).unwrap_or_default();
+            let index = Attrs::find(attrs, OIF).and_then(|bytes| array(bytes, 0)).map(u32::from_ne_bytes);
+            let leads = message.body.get(7).is_some_and(|kind| LEADS.contains(kind));
+            found =
+                index.filter(|_| leads).map(|index| (index, Attrs::find(attrs, SOURCE).and_then(address)));
+        };
+        let question = |w: &mut Writer| {
+            w.raw(&[family(addr), if addr.is_ipv6() { 128 } else { 32 }, 0, 0]);
+            w.raw(&[0; 8]);
+            w.put(DST, &octets(addr));
+        };
+        // A host without a route says so with an error.
+        self.channel.request(GETROUTE, 0, question, read).ok()?;
+        found
+    }
+
     /// Takes an address from an interface.
     pub fn remove_address(&self, index: u32, addr: IpAddr, prefix_len: u8) -> Result<(), KernelError> {
         const LOCAL: u16 = 2;
@@ -341,6 +366,14 @@ fn octets(addr: IpAddr) -> Vec<u8> {
     }
 }
 
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(IpAddr::from(array::<4>(bytes, 0)?)),
+        16 => Some(IpAddr::from(array::<16>(bytes, 0)?)),
+        _ => None,
+    }
+}
+
 fn read_link(message: &Message) -> Option<Link> {
     (message.kind == NEWLINK).then_some(())?;
     let number = |bytes: &[u8]| array(bytes, 0).map(u32::from_ne_bytes);
@@ -375,11 +408,7 @@ fn read_address(message: &Message) -> Option<Address> {
     let bytes = Attrs::find(attrs, LOCAL).or_else(|| Attrs::find(attrs, ADDRESS))?;
     Some(Address {
         index: u32::from_ne_bytes(array(message.body, 4)?),
-        addr: match bytes.len() {
-            4 => IpAddr::from(array::<4>(bytes, 0)?),
-            16 => IpAddr::from(array::<16>(bytes, 0)?),
-            _ => return None,
-        },
+        addr: address(bytes)?,
         prefix_len: *message.body.get(1)?,
     })
 }

@@ -72,6 +72,11 @@ fn any_address_may_be_behind_a_pair() {
         our_socket.send_to(b"back", from).unwrap();
         assert_eq!(their_socket.recv(&mut buffer).unwrap(), 4);
     }
+    here.namespace().enter().unwrap();
+    for (mine, yours, _) in PAIRS {
+        assert_eq!(links.route_to(address(yours)), Some((eth0.index, Some(address(mine)))));
+        assert_eq!(links.route_to(address(mine)).map(|(index, _)| index), Some(1), "by loopback");
+    }
     for (mine, _, via) in PAIRS {
         let prefix_len = if via.contains(':') { 128 } else { 32 };
         links.remove_route(default(eth0.index, via)).unwrap();
@@ -79,4 +84,5 @@ fn any_address_may_be_behind_a_pair() {
         links.remove_address(eth0.index, address(mine), prefix_len).unwrap();
         assert!(links.remove_address(eth0.index, address(mine), prefix_len).is_err());
     }
+    assert_eq!(links.route_to(address("198.51.100.7")), None, "there is no way any more");
 }

@@ -91,7 +91,13 @@ fn numbers() -> impl Iterator<Item = u64> {
 fn list4() -> String {
     let mut text = String::new();
     for n in numbers().take(1_000_000) {
-        let length = if n % 10 < 7 { 32 } else if n % 10 < 9 { 24 } else { 16 + (n >> 8) % 8 };
+        let length = if n % 10 < 7 {
+            32
+        } else if n % 10 < 9 {
+            24
+        } else {
+            16 + (n >> 8) % 8
+        };
         let addr = (n >> 12) as u32 & 0x7fff_ffff | 0x0100_0000;
         let addr = addr & (u32::MAX << (32 - length));
         if addr >> 24 == 127 || addr == 0 {
@@ -105,7 +111,13 @@ fn list4() -> String {
 fn list6() -> String {
     let mut text = String::new();
     for n in numbers().take(1_000_000) {
-        let length = if n % 10 < 7 { 64 } else if n % 10 < 9 { 48 } else { 32 + (n >> 8) % 16 };
+        let length = if n % 10 < 7 {
+            64
+        } else if n % 10 < 9 {
+            48
+        } else {
+            32 + (n >> 8) % 16
+        };
         let addr = 0x2000_0000_0000_0000_u64 | n >> 3 & 0x1fff_ffff_ffff_ffff;
         let addr = u128::from(addr & (u64::MAX << (64 - length))) << 64;
         text.push_str(&format!("{}/{length}\n", std::net::Ipv6Addr::from_bits(addr)));

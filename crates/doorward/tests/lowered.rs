@@ -57,8 +57,13 @@ fn entry(state: u32, direction: u8) -> Entry {
 
 fn table(rules: Vec<Vec<Expr>>) -> Table {
     let mut table = Table::new(TableFamily::Ip, "t");
-    let base =
-        Base { kind: ChainKind::Filter, hook: Hook::Input, priority: 0, policy: Policy::Accept, devices: vec![] };
+    let base = Base {
+        kind: ChainKind::Filter,
+        hook: Hook::Input,
+        priority: 0,
+        policy: Policy::Accept,
+        devices: vec![],
+    };
     let rules = rules.into_iter().map(Rule::new).collect();
     table.chains.push(Chain { base: Some(base), rules, ..Chain::regular("input") });
     table
@@ -101,8 +106,12 @@ impl Proof {
             let some = self.space.exists(node, &|field| changed(field) || !tells(packet, field));
             self.space.contains(some, &|field| value_of(packet, field))
         };
-        let ends =
-            [(accepted, End::Accepted), (dropped, End::Dropped), (rejected, End::Rejected), (queued, End::Queued)];
+        let ends = [
+            (accepted, End::Accepted),
+            (dropped, End::Dropped),
+            (rejected, End::Rejected),
+            (queued, End::Queued),
+        ];
         ends.into_iter().filter(|(node, _)| can(*node)).map(|(_, end)| end).collect()
     }
 }
@@ -164,7 +173,10 @@ fn an_error_of_icmp_is_not_of_its_connection() {
     assert_eq!(Proof::of(&tables, &[], &[]).ends(&error, None), [End::Accepted, End::Dropped]);
     // Other messages open connections of their own.
     error.transport[0] = 8;
-    error.ct = Conntrack::Entry(Entry { original: Tuple { source: [203, 0, 113, 1].into(), ..entry(4, 0).original }, ..entry(4, 0) });
+    error.ct = Conntrack::Entry(Entry {
+        original: Tuple { source: [203, 0, 113, 1].into(), ..entry(4, 0).original },
+        ..entry(4, 0)
+    });
     assert!(drops(vec![source([203, 0, 113, 1])], &error));
 }
 
@@ -176,7 +188,8 @@ fn a_map_can_go_on() {
     (map.flags, map.key_len, map.data) = (set_flags::MAP, 1, Some(DataType::Verdict));
     let element = Element { data: Some(Data::Verdict(Verdict::Continue)), ..Element::of(vec![6]) };
     map.elements = Elements::Full(vec![element]);
-    let lookup = Expr::Lookup { set: "m".to_owned(), sreg: R0, dreg: Some(LookupTarget::Verdict), invert: false };
+    let lookup =
+        Expr::Lookup { set: "m".to_owned(), sreg: R0, dreg: Some(LookupTarget::Verdict), invert: false };
     let mut table = table(vec![vec![Expr::Meta { key: MetaKey::L4proto, dreg: R0 }, lookup, drop()]]);
     table.sets.push(map);
     assert_eq!(both(&[table.clone()], &tcp()), (vec![End::Dropped], End::Dropped));

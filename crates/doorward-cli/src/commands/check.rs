@@ -54,8 +54,11 @@ pub(super) fn run(args: &OnePolicy, terminal: &mut Terminal) -> Outcome {
     }
     let proven = unequal.is_none();
     if let Some(failure) = unequal {
-        terminal.lines(failure.messages.iter().map(|line| Line::of(Tone::Bad, line.as_str())).collect::<Vec<_>>());
-        terminal.lines(failure.ways_out.iter().map(|line| Line::plain(format!("  {line}"))).collect::<Vec<_>>());
+        terminal.lines(
+            failure.messages.iter().map(|line| Line::of(Tone::Bad, line.as_str())).collect::<Vec<_>>(),
+        );
+        terminal
+            .lines(failure.ways_out.iter().map(|line| Line::plain(format!("  {line}"))).collect::<Vec<_>>());
     }
     terminal.line(summary(&policy, &args.file.to_string_lossy(), outcomes.len(), broken, proven));
     Ok(exit)

@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod explain;
 mod export;
 mod fmt;
 mod list;
@@ -23,6 +24,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
     let Cli { state, command } = said;
     let (outcome, json) = match command {
         Command::Apply(args) => (apply::run(&args, &state, terminal), args.output.json),
+        Command::Explain(args) => (explain::run(&args, terminal), args.output.json),
         Command::Export(args) => (export::run(&args, terminal), false),
         Command::Fmt(args) => (fmt::run(&args, terminal), args.output.json),
         Command::Show(args) => (show::run(&args, terminal), args.output.json),

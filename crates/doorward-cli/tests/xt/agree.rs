@@ -3,7 +3,7 @@
 //! Both read the same rules and share nothing else. Whatever the machine is told of what no packet tells, it must
 //! end as the prover says it can; and where the machine asks nothing, the prover must know too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use doorward::net::Family;
 use doorward::prove::{Facts, Fates, Program, Slice, tells, value_of};
@@ -171,7 +171,7 @@ fn compare(cases: &[&Case], rules: Vec<Rule>, all: &[Case], count: usize) -> Fou
 
     let mut terms = Terms::new(family);
     let slices = [false, true].map(|translated| Slice { hook, translated });
-    let interfaces: HashMap<u32, String> =
+    let interfaces: BTreeMap<u32, String> =
         INTERFACES.iter().map(|(index, name)| (*index, (*name).to_owned())).collect();
     let facts = Facts { interfaces, ..Facts::default() };
     let tables = [table];

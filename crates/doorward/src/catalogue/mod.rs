@@ -63,8 +63,10 @@ pub fn find(word: &str) -> Vec<&'static Service> {
 /// The service that opens exactly this, or this beside other things.
 #[must_use]
 pub fn service_of(proto: Proto, range: PortRange) -> Option<&'static str> {
-    let speaks = |protos: PortProtos| protos.word().split('+').any(|word| Proto::by_name(word) == Some(proto));
-    let opens = |door: &Door| matches!(door, Door::Ports(ports) if ports.range == range && speaks(ports.protos));
+    let speaks =
+        |protos: PortProtos| protos.word().split('+').any(|word| Proto::by_name(word) == Some(proto));
+    let opens =
+        |door: &Door| matches!(door, Door::Ports(ports) if ports.range == range && speaks(ports.protos));
     let only = services().iter().find(|service| matches!(service.doors().as_slice(), [one] if opens(one)));
     only.or_else(|| services().iter().find(|service| service.doors().iter().any(opens)))
         .map(|service| service.name)

@@ -138,11 +138,7 @@ pub(super) fn icmp_types(first: u8, last: u8) -> Vec<Expr> {
     if first == last {
         return icmp_type(first);
     }
-    vec![
-        payload(PayloadBase::Transport, 0, 1, R0),
-        cmp(CmpOp::Gte, vec![first]),
-        cmp(CmpOp::Lte, vec![last]),
-    ]
+    vec![payload(PayloadBase::Transport, 0, 1, R0), cmp(CmpOp::Gte, vec![first]), cmp(CmpOp::Lte, vec![last])]
 }
 
 /// Hop limit of IPv6.

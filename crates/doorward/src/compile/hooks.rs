@@ -278,11 +278,8 @@ fn icmp_chain(builder: &mut Builder<'_>, judge: Judge, family: Family) -> String
     // Related is what quotes a connection; of this only the errors are needed (RFC 4890), and no redirects.
     let errors: &[(u8, u8)] = if family == Family::V4 { &[(3, 3), (11, 12)] } else { &[(1, 4)] };
     for (first, last) in errors {
-        let code = [
-            code::ct_state(state::RELATED),
-            code::icmp_types(*first, *last),
-            vec![code::goto(&essential)],
-        ];
+        let code =
+            [code::ct_state(state::RELATED), code::icmp_types(*first, *last), vec![code::goto(&essential)]];
         builder.commented(&chain, code.concat(), "built in: ICMP errors");
     }
     judged(builder, Vec::new());
@@ -297,8 +294,7 @@ fn essential(builder: &mut Builder<'_>, stage: Stage, name: &str) -> String {
     builder.open(&name);
     let yes = builder.yes();
     if stage.way == Way::Forward
-        && let Some(published) =
-            stage::named_icmp_blocks(builder, Stage { way: Way::Published, ..stage })
+        && let Some(published) = stage::named_icmp_blocks(builder, Stage { way: Way::Published, ..stage })
     {
         let dnat = format!("{name}_dnat");
         builder.rule(&name, [code::ct_dnat(), vec![code::goto(&dnat)]].concat());

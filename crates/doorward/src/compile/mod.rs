@@ -61,7 +61,9 @@ pub fn stands_for(policy: &Resolved) -> Vec<(String, Stands)> {
     let limited = policy.rules.iter().filter(|rule| rule.limit.is_some());
     let buckets = limited.flat_map(|rule| {
         let sentence = rule.origin.sentence.to_string();
-        limits::set_names(&sentence).map(move |name| (name, Stands::Spent(sentence.clone()))).collect::<Vec<_>>()
+        limits::set_names(&sentence)
+            .map(move |name| (name, Stands::Spent(sentence.clone())))
+            .collect::<Vec<_>>()
     });
     let carried = ["carried4", "carried6"].map(|name| (name.to_owned(), Stands::Carried));
     bans.into_iter().chain(carried).chain(buckets).collect()

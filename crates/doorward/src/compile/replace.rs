@@ -2,7 +2,8 @@
 
 use super::TABLE;
 use crate::ruleset::{
-    Chain, Checked, Element, Elements, Expr, Rule, Set, Step, Table, TableFamily, Transaction, comment_of, udata_kind,
+    Chain, Checked, Element, Elements, Expr, Rule, Set, Step, Table, TableFamily, Transaction, comment_of,
+    udata_kind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -17,7 +17,7 @@ mod sym;
 mod types;
 
 use crate::ruleset::{
-    Base, Chain, ChainKind, Hook, Policy, Rule, Ruleset, Table, TableFamily, comment_of, set_flags,
+    Base, Chain, ChainKind, Hook, Policy, Rule, Ruleset, Set, Table, TableFamily, comment_of, set_flags,
     udata_kind,
 };
 use std::collections::BTreeMap;
@@ -87,6 +87,12 @@ pub fn rule_text_in(table: &Table, rule: &Rule, style: &Style) -> String {
         return written.text;
     }
     format!("# {}: {}", unknown_text(&written.unknown), written.text.replace('\n', " "))
+}
+
+/// The text of the key of one element for people: as in the listing of its set, but raw addresses as addresses.
+#[must_use]
+pub fn element_text(table: &Table, set: &Set, number: usize, style: &Style) -> String {
+    set::element(table, set, number, style)
 }
 
 /// The text of one table and what it could not say.

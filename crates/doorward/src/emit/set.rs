@@ -8,6 +8,7 @@ use super::{clean, statement};
 use crate::ruleset::{Data, DataType, Element, Elements, Set, Table, comment_of, set_flags, udata_kind};
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 const INTERVAL_END: u32 = 1;
 const CATCHALL: u32 = 2;
@@ -35,6 +36,57 @@ pub(super) fn write(table: &Table, set: &Set, style: &super::Style, notes: &mut 
         let _ = writeln!(text, "\t\telements = {{ {lines} }}");
     }
     text + "\t}\n"
+}
+
+/// The key of one element; of an interval, with its end.
+pub(super) fn element(table: &Table, set: &Set, number: usize, style: &super::Style) -> String {
+    let bare = |element: &Element| Element {
+        key: element.key.clone(),
+        key_end: element.key_end.clone(),
+        flags: element.flags,
+        ..Element::default()
+    };
+    let chosen = match &set.elements {
+        Elements::Plain(bytes) => {
+            let step = set.key_len.max(1) as usize;
+            Elements::Plain(bytes.chunks_exact(step).nth(number).unwrap_or_default().to_vec())
+        }
+        Elements::Full(list) => {
+            let start = list.get(number);
+            let end = start.and_then(|start| {
+                let ends = list.iter().filter(|one| one.flags & INTERVAL_END != 0 && one.key > start.key);
+                ends.min_by(|one, other| one.key.cmp(&other.key))
+            });
+            let end = end.filter(|_| set.flags & set_flags::INTERVAL != 0);
+            Elements::Full(start.into_iter().chain(end).map(bare).collect())
+        }
+    };
+    let one = Set { elements: chosen, data: None, object_kind: None, ..set.without_elements() };
+    let texts = elements(&one, 0, &Writer { table, style, numeric: false }, &mut Vec::new());
+    let typed = key::of(set).and_then(|(key, _)| key.typeof_text);
+    texts.iter().map(|text| with_addresses(text, typed.as_deref())).collect::<Vec<_>>().join(", ")
+}
+
+/// Raw bytes of the network header that are an address, written as one.
+fn with_addresses(text: &str, typed: Option<&str>) -> String {
+    let Some(typed) = typed else { return text.to_owned() };
+    let address = |part: &str, raw: &str| -> Option<String> {
+        let number = u128::from_str_radix(part.strip_prefix("0x")?, 16).ok()?;
+        match raw {
+            "@nh,96,32" | "@nh,128,32" => Some(Ipv4Addr::from(u32::try_from(number).ok()?).to_string()),
+            "@nh,64,128" | "@nh,192,128" => Some(Ipv6Addr::from(number).to_string()),
+            "@nh,64,64" => Some(format!("{}/64", Ipv6Addr::from(number << 64))),
+            _ => None,
+        }
+    };
+    let parts = text.split(" . ").zip(typed.split(" . "));
+    if text.split(" . ").count() != typed.split(" . ").count() {
+        return text.to_owned();
+    }
+    parts
+        .map(|(part, raw)| address(part, raw).unwrap_or_else(|| part.to_owned()))
+        .collect::<Vec<_>>()
+        .join(" . ")
 }
 
 /// The elements of an anonymous set, as they stand in a rule.

@@ -55,12 +55,7 @@ pub fn connection(point: &Point, family: Family, place: Place) -> Connection {
     };
     let (here, there) = (HERE[which], THERE[which]);
     let (from, to) = if place.hook == Hook::Output { (here, there) } else { (there, here) };
-    Connection {
-        path,
-        from: address(&Field::Source, from),
-        to: address(&Field::Destination, to),
-        packet,
-    }
+    Connection { path, from: address(&Field::Source, from), to: address(&Field::Destination, to), packet }
 }
 
 /// The address of a number.

@@ -12,6 +12,6 @@ pub mod sets;
 #[cfg(test)]
 mod tests;
 
-pub use example::{connection, ip};
 pub use connection::{Addressed, Connection, Owner, Packet, Path};
+pub use example::{connection, ip};
 pub use judge::{Decider, Host, Judgement, Limits, judge};

@@ -93,7 +93,6 @@ impl Cases {
         self.open.push(condition.negated());
     }
 
-
     fn case(&mut self, condition: Pred, verdict: Verdict) {
         let mut all = self.open.clone();
         all.push(condition.clone());
@@ -153,7 +152,8 @@ pub fn sentence(rule: &Rule, place: Place, terms: &mut Terms) -> Option<Pred> {
 pub fn asked(traffic: &[Traffic], scope: &Scope, place: Place, terms: &mut Terms) -> Pred {
     let policy = Resolved::empty();
     let mut writer = Writer { policy: &policy, place, terms, own_addresses: false };
-    let about: Vec<Pred> = traffic.iter().map(|one| Pred::all(writer.about(*one).unwrap_or_else(never))).collect();
+    let about: Vec<Pred> =
+        traffic.iter().map(|one| Pred::all(writer.about(*one).unwrap_or_else(never))).collect();
     let scope = writer.scope(scope);
     Pred::all([Pred::all(scope), Pred::any(about)])
 }
@@ -181,7 +181,8 @@ impl Writer<'_> {
         let is_icmp = self.proto(own_icmp);
         let established = self.state(state::ESTABLISHED);
         let related = self.state(state::RELATED);
-        let mut cases = Cases { open: Vec::new(), allowed: Vec::new(), rejected: Vec::new(), barred: Vec::new() };
+        let mut cases =
+            Cases { open: Vec::new(), allowed: Vec::new(), rejected: Vec::new(), barred: Vec::new() };
 
         if let Some(lo) = self.loopback() {
             cases.case(lo, Verdict::Allow);
@@ -248,14 +249,14 @@ impl Writer<'_> {
             all.push(Pred::any([untracked, invalid]).negated());
             // Redirects and the like quote a connection too, whose opener is not their source: nothing is said of
             // them where the opener of a translated connection is looked up.
-            let others = self.icmp_types(if self.family() == Family::V4 { &[(4, 5)] } else { &[(0, 0), (5, 127)] });
+            let others =
+                self.icmp_types(if self.family() == Family::V4 { &[(4, 5)] } else { &[(0, 0), (5, 127)] });
             all.push(Pred::all([self.state(state::RELATED), is_icmp, others]).negated());
         } else {
             all.push(Pred::any([untracked.negated(), neighbours.clone()]));
         }
         // Only what was announced has the helper of another connection.
-        let announced =
-            vec![(state::RELATED, state::RELATED), (state::ESTABLISHED, state::ESTABLISHED)];
+        let announced = vec![(state::RELATED, state::RELATED), (state::ESTABLISHED, state::ESTABLISHED)];
         let announced = self.terms.within(&Field::State, announced);
         let helped = self.terms.flag(&Field::HasCt(crate::ruleset::CtKey::Helper, None));
         all.push(Pred::any([announced, helped.negated()]));
@@ -263,8 +264,7 @@ impl Writer<'_> {
             all.push(self.terms.flag(&Field::Carried).negated());
         }
         if let Some(mark) = given.owing {
-            let clear = self.terms.masked(&Field::CT_MARK, mark.into(), 0);
-            all.extend(clear);
+            all.push(self.terms.masked(&Field::CT_MARK, mark.into(), 0));
         }
         Pred::all(all)
     }
@@ -313,7 +313,7 @@ impl Writer<'_> {
         const SYN_ACK_RST_FIN: u128 = 0x17;
         const SYN: u128 = 0x02;
         let tcp = self.proto(Proto::TCP);
-        let opens = self.terms.masked(&Field::TcpFlags, SYN_ACK_RST_FIN, SYN).unwrap_or(Pred::Const(false));
+        let opens = self.terms.masked(&Field::TcpFlags, SYN_ACK_RST_FIN, SYN);
         Pred::all([tcp, opens.negated()])
     }
 
@@ -322,7 +322,7 @@ impl Writer<'_> {
         const RST: u128 = 0x04;
         let does_not = self.tcp_without_syn();
         if self.place.hook == Hook::Output {
-            let reset = self.terms.masked(&Field::TcpFlags, RST, RST).unwrap_or(Pred::Const(false));
+            let reset = self.terms.masked(&Field::TcpFlags, RST, RST);
             cases.case(Pred::all([does_not.clone(), related.clone(), reset]), Verdict::Allow);
         }
         cases.bar(does_not);
@@ -389,7 +389,8 @@ impl Writer<'_> {
             Family::V6 => vec![(0, 127), (0xff << 120, 8)],
         };
         let family = self.family();
-        let bounds = never.into_iter().map(|(addr, len)| Prefix::around(family, addr, len).bounds()).collect();
+        let bounds =
+            never.into_iter().map(|(addr, len)| Prefix::around(family, addr, len).bounds()).collect();
         self.terms.within(&Field::Source, bounds)
     }
 
@@ -454,13 +455,13 @@ impl Writer<'_> {
         let of = |verdict| policy.rules.iter().filter(move |rule| rule.verdict == verdict);
         let trusted = self.trusted();
         let blocked = self.matching(of(Verdict::Block), &|_| true);
-        let banned =
-            if self.place.arrives() { self.terms.flag(&Field::Banned) } else { Pred::Const(false) };
+        let banned = if self.place.arrives() { self.terms.flag(&Field::Banned) } else { Pred::Const(false) };
         let shut = Pred::all([Pred::any([blocked, banned]), trusted.clone().negated()]);
         let rejected = self.matching(of(Verdict::Reject), &|_| true);
         let rejected = Pred::all([rejected, trusted.clone().negated()]);
 
-        let mut allowed = vec![self.matching(of(Verdict::Allow).filter(|rule| rule.limit.is_none()), &|_| true)];
+        let mut allowed =
+            vec![self.matching(of(Verdict::Allow).filter(|rule| rule.limit.is_none()), &|_| true)];
         let data: Vec<Pred> = of(Verdict::Allow)
             .filter(|rule| self.covers(rule))
             .collect::<Vec<_>>()
@@ -487,9 +488,7 @@ impl Writer<'_> {
         };
         let open = Pred::all([shut.clone().negated(), rejected.clone().negated(), allowed.clone()]);
         let refused = match default {
-            Verdict::Reject => {
-                Pred::all([shut.negated(), Pred::any([rejected, allowed.negated()])])
-            }
+            Verdict::Reject => Pred::all([shut.negated(), Pred::any([rejected, allowed.negated()])]),
             _ => Pred::all([shut.negated(), rejected]),
         };
         (open, refused)

@@ -67,7 +67,9 @@ pub fn changes(old: Side<'_>, new: Side<'_>, own: &AddrSet) -> Result<Changes, N
         of_family(old, new, own, family, &mut changes)?;
     }
     changes.list.sort_by(|a, b| {
-        (a.kind, b.traffic.size()).partial_cmp(&(b.kind, a.traffic.size())).unwrap_or(std::cmp::Ordering::Equal)
+        (a.kind, b.traffic.size())
+            .partial_cmp(&(b.kind, a.traffic.size()))
+            .unwrap_or(std::cmp::Ordering::Equal)
     });
     Ok(changes)
 }
@@ -141,7 +143,9 @@ impl Asked {
                 // A new connection has no mark yet.
                 let start = space.fixed(start, &Field::CT_MARK, 0);
                 let (fates, _) = program.fates(space, place.into(), start, &|_| true)?;
-                Ok(space.exists(fates.accepted, &|field| matches!(field, Field::Meta(_) | Field::Ct(..) | Field::Unknown(_))))
+                Ok(space.exists(fates.accepted, &|field| {
+                    matches!(field, Field::Meta(_) | Field::Ct(..) | Field::Unknown(_))
+                }))
             }
         }
     }
@@ -205,13 +209,9 @@ fn list(space: &mut Space, kind: Kind, place: Place, set: Node, changes: &mut Ch
         });
         match twin {
             Some(twin) => twin.families.push(family),
-            None => changes.list.push(Change {
-                kind,
-                way: place.way(),
-                families: vec![family],
-                traffic,
-                example,
-            }),
+            None => {
+                changes.list.push(Change { kind, way: place.way(), families: vec![family], traffic, example })
+            }
         }
     }
 }

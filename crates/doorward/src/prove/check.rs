@@ -196,14 +196,10 @@ fn asked(claim: Claim<'_>, terms: &mut Terms) -> Vec<Asked> {
 
 /// Where an expectation looks. What is published may arrive at a local proxy, too.
 fn places(way: Way) -> &'static [Place] {
-    const IN: [Place; 2] = [
-        Place { hook: Hook::Input, translated: false },
-        Place { hook: Hook::Input, translated: true },
-    ];
-    const PUBLISHED: [Place; 2] = [
-        Place { hook: Hook::Forward, translated: true },
-        Place { hook: Hook::Input, translated: false },
-    ];
+    const IN: [Place; 2] =
+        [Place { hook: Hook::Input, translated: false }, Place { hook: Hook::Input, translated: true }];
+    const PUBLISHED: [Place; 2] =
+        [Place { hook: Hook::Forward, translated: true }, Place { hook: Hook::Input, translated: false }];
     const OUT: [Place; 1] = [Place { hook: Hook::Output, translated: false }];
     const FORWARD: [Place; 1] = [Place { hook: Hook::Forward, translated: false }];
     match way {
@@ -246,11 +242,8 @@ impl Space {
     /// The packets of a set with room in every bucket and a source that is not banned.
     fn at_best(&mut self, node: Node) -> Node {
         let mut node = node;
-        let states: Vec<Field> = self
-            .fields()
-            .filter(|field| matches!(field, Field::Room(_) | Field::Banned))
-            .cloned()
-            .collect();
+        let states: Vec<Field> =
+            self.fields().filter(|field| matches!(field, Field::Room(_) | Field::Banned)).cloned().collect();
         for field in states {
             let wanted = u128::from(matches!(field, Field::Room(_)));
             node = self.fixed(node, &field, wanted);

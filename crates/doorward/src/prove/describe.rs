@@ -107,11 +107,7 @@ impl Traffic {
     pub fn size(&self) -> f64 {
         let set = |set: &Option<AddrSet>| {
             let Some(set) = set else { return f64::from(self.family.bits()) };
-            set.edges(self.family)
-                .into_iter()
-                .map(|(first, last)| width(first, last))
-                .sum::<f64>()
-                .log2()
+            set.edges(self.family).into_iter().map(|(first, last)| width(first, last)).sum::<f64>().log2()
         };
         let ports = self.ports.as_ref().map_or(16.0, |ports| {
             ports.iter().map(|(first, last)| f64::from(last - first) + 1.0).sum::<f64>().log2()
@@ -143,7 +139,8 @@ impl Traffic {
     /// What it is about: services where they have a name.
     fn what(&self) -> String {
         if let Some(types) = &self.icmp {
-            let names: Vec<String> = types.iter().map(|(first, last)| self.icmp_name(*first, *last)).collect();
+            let names: Vec<String> =
+                types.iter().map(|(first, last)| self.icmp_name(*first, *last)).collect();
             return some(&names);
         }
         match (&self.protocols, &self.ports) {
@@ -152,11 +149,12 @@ impl Traffic {
             (Some(protocols), None) => some(&protocol_names(protocols)),
             (Some(protocols), Some(ports)) => {
                 let names = protocol_names(protocols);
-                let of: String = if names.len() == 2 && names.contains(&"tcp".into()) && names.contains(&"udp".into()) {
-                    "tcp+udp".to_owned()
-                } else {
-                    names.join("+")
-                };
+                let of: String =
+                    if names.len() == 2 && names.contains(&"tcp".into()) && names.contains(&"udp".into()) {
+                        "tcp+udp".to_owned()
+                    } else {
+                        names.join("+")
+                    };
                 let named: Vec<String> = ports
                     .iter()
                     .map(|(first, last)| {
@@ -204,7 +202,9 @@ impl By {
             let most = ids.iter().any(|(first, last)| *first == 0 && *last > 0 || *last == u32::MAX);
             let list: Vec<String> = ids
                 .iter()
-                .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+                .map(
+                    |(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") },
+                )
                 .collect();
             (most, some(&list))
         };
@@ -247,7 +247,11 @@ fn some(list: &[String]) -> String {
 fn port_list(ports: &[(u16, u16)]) -> String {
     let list: Vec<String> = ports
         .iter()
-        .map(|(first, last)| if first == last { format!("port {first}") } else { format!("ports {first}-{last}") })
+        .map(
+            |(first, last)| {
+                if first == last { format!("port {first}") } else { format!("ports {first}-{last}") }
+            },
+        )
         .collect();
     some(&list)
 }
@@ -255,17 +259,17 @@ fn port_list(ports: &[(u16, u16)]) -> String {
 fn protocol_names(protocols: &[(u8, u8)]) -> Vec<String> {
     protocols
         .iter()
-        .map(|(first, last)| {
-            if first == last { Proto(*first).to_string() } else { format!("protocols {first}-{last}") }
-        })
+        .map(
+            |(first, last)| {
+                if first == last { Proto(*first).to_string() } else { format!("protocols {first}-{last}") }
+            },
+        )
         .collect()
 }
 
 fn interfaces(on: &[(u128, u128)]) -> String {
-    let single: Option<Vec<String>> = on
-        .iter()
-        .map(|(first, last)| (first == last).then(|| value_name(*first)).flatten())
-        .collect();
+    let single: Option<Vec<String>> =
+        on.iter().map(|(first, last)| (first == last).then(|| value_name(*first)).flatten()).collect();
     match single {
         Some(names) => format!("on {}", some(&names)),
         None => {

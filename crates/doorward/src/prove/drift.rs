@@ -5,15 +5,15 @@ use super::describe::{Traffic, of_region};
 use super::lens::Lens;
 use super::load::Slice;
 use super::program::{BaseChain, ChainName, Facts, Program};
-use super::run::NotJudged;
+use super::run::{Effects, NotJudged};
 use crate::compile::{Options, PENDING, TABLE, compile};
 use crate::meaning::sets::{self, Given, Place};
 use crate::meaning::{Connection, connection};
 use crate::net::{AddrSet, Family};
 use crate::resolve::model::Resolved;
 use crate::ruleset::{CtKey, Expr, Hook, Table, TableFamily};
-use crate::space::{Field, Node, Pred, Space, Terms};
-use std::collections::HashMap;
+use crate::space::{Bit, Field, Node, Point, Pred, Space, Terms, state};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What became of a policy's table in the kernel.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -37,10 +37,22 @@ impl Drift {
 pub struct Besides {
     /// What is otherwise, in words.
     pub what: String,
-    /// Such a packet.
+    /// Such a packet, as a connection.
     pub example: Connection,
-    /// Its connection state: 2 established, 4 related, 8 new, 64 untracked, 1 invalid.
-    pub state: u128,
+    /// Its family.
+    pub family: Family,
+    /// Where it is judged.
+    pub slice: Slice,
+    /// All that is known of it, its connection's state among it.
+    pub point: Point,
+}
+
+impl Besides {
+    /// The state of its connection: 2 established, 4 related, 8 new, 64 untracked, 1 invalid.
+    #[must_use]
+    pub fn state(&self) -> u128 {
+        self.point.get(&Field::State).unwrap_or(state::NEW)
+    }
 }
 
 /// The hooks in which our table has chains, and each in both views.
@@ -59,11 +71,10 @@ pub fn drift(
     options: &Options,
     held: &Table,
     own: &AddrSet,
-    interfaces: &HashMap<u32, String>,
+    interfaces: &BTreeMap<u32, String>,
 ) -> Result<Drift, NotJudged> {
     let expected = compile(policy, options);
-    let facts =
-        Facts { lens: Lens::of(policy), effects: true, interfaces: interfaces.clone() };
+    let facts = Facts { lens: Lens::of(policy), effects: true, interfaces: interfaces.clone() };
     let mut drift = Drift::default();
     for family in Family::BOTH {
         besides(&expected, held, &facts, family, &mut drift.besides)?;
@@ -88,21 +99,55 @@ fn besides(
         [expected, held].map(|table| Program::of(std::slice::from_ref(table), &WATCHED, facts, &mut terms));
     // What a connection owes at the beginning is told apart, also where no rule of one side looks.
     let _ = terms.masked(&Field::CT_MARK, PENDING.into(), 0);
+    let changed = programs.each_ref().map(|program| program.changed_bits(&Field::CT_MARK));
     let mut space = Space::new(terms)?;
     for slice in WATCHED {
-        let possible = space.domain();
-        let [(meant, meant_effects), (done, done_effects)] = {
-            let first = programs[0].fates(&mut space, slice, possible, &|_| true)?;
-            [first, programs[1].fates(&mut space, slice, possible, &|_| true)?]
-        };
-        let mut note = |space: &mut Space, what: String, set: Node| {
-            if let Some(point) = space.point(set) {
-                let place = Place { hook: slice.hook, translated: slice.translated };
-                let state = point.get(&Field::State).unwrap_or(crate::space::state::NEW);
-                found.push(Besides { what, example: connection(&point, family, place), state });
+        for start in starts(changed[0] | changed[1]) {
+            let two = Two { programs: &programs, slice, start, changed: changed[0] | changed[1] };
+            two.compare(&mut space, found)?;
+        }
+        space.holds_good()?;
+    }
+    Ok(())
+}
+
+/// The mark that a connection has at the beginning, as far as rules change it: bits, and what they are. What it was
+/// cannot be seen from what it became, so each beginning is a case of its own.
+fn starts(changed: u32) -> Vec<(u32, u32)> {
+    /// More bits than that are not told apart.
+    const MOST: usize = 4;
+    let bits: Vec<u32> = (0..32).rev().filter(|bit| changed >> bit & 1 == 1).take(MOST).collect();
+    (0..1u32 << bits.len())
+        .map(|case| {
+            let mask = bits.iter().fold(0, |mask, bit| mask | 1 << bit);
+            let value = (0u32..).zip(&bits).fold(0, |value, (at, bit)| value | (case >> at & 1) << bit);
+            (mask, value)
+        })
+        .collect()
+}
+
+/// What was compiled and what the kernel holds, for packets of one slice that begin with one mark.
+struct Two<'a> {
+    programs: &'a [Program; 2],
+    slice: Slice,
+    start: (u32, u32),
+    /// Bits of the mark that rules change.
+    changed: u32,
+}
+
+impl Two<'_> {
+    fn compare(&self, space: &mut Space, found: &mut Vec<Besides>) -> Result<(), NotJudged> {
+        let (mask, value) = self.start;
+        let mut start = space.domain();
+        for bit in (0..32).filter(|bit| mask >> bit & 1 == 1) {
+            if let Some(set) = space.bit(&Field::CT_MARK, bit) {
+                let wanted = value >> bit & 1 == 1;
+                start = if wanted { space.and(start, set) } else { space.minus(start, set) };
             }
-        };
-        let hook = hook_word(slice.hook);
+        }
+        let (meant, meant_effects) = self.programs[0].fates(space, self.slice, start, &|_| true)?;
+        let (done, done_effects) = self.programs[1].fates(space, self.slice, start, &|_| true)?;
+        let hook = hook_word(self.slice.hook);
         for (what, meant, done) in [
             ("lets in", meant.accepted, done.accepted),
             ("drops", meant.dropped, done.dropped),
@@ -110,20 +155,43 @@ fn besides(
             ("queues", meant.queued, done.queued),
         ] {
             let more = space.minus(done, meant);
-            note(&mut space, format!("{hook}: the kernel {what} this, and should not"), more);
+            self.note(space, format!("{hook}: the kernel {what} this, and should not"), more, found);
         }
-        let words: std::collections::BTreeSet<_> = meant_effects.keys().chain(done_effects.keys()).cloned().collect();
+        let words: BTreeSet<_> = meant_effects.keys().chain(done_effects.keys()).cloned().collect();
         for word in words {
-            let of = |effects: &super::run::Effects| effects.get(&word).copied().unwrap_or(Node::FALSE);
-            let (meant, done) = (of(&meant_effects), of(&done_effects));
+            let of = |effects: &Effects| effects.get(&word).copied().unwrap_or(Node::FALSE);
+            // How far the mark was changed by then does not matter.
+            let meant = self.whatever_mark(space, of(&meant_effects));
+            let done = self.whatever_mark(space, of(&done_effects));
             let more = space.minus(done, meant);
             let less = space.minus(meant, done);
-            note(&mut space, format!("{hook}: it {word}, and should not"), more);
-            note(&mut space, format!("{hook}: it no longer {word}"), less);
+            self.note(space, format!("{hook}: it {word}, and should not"), more, found);
+            self.note(space, format!("{hook}: it no longer {word}"), less, found);
         }
-        space.holds_good()?;
+        Ok(())
     }
-    Ok(())
+
+    fn whatever_mark(&self, space: &mut Space, set: Node) -> Node {
+        (0..32)
+            .filter(|bit| self.changed >> bit & 1 == 1)
+            .fold(set, |set, bit| space.with_bit(set, &Field::CT_MARK, bit, Bit::Anything))
+    }
+
+    /// Notes a packet of a set, with the mark that it began with.
+    fn note(&self, space: &mut Space, what: String, set: Node, found: &mut Vec<Besides>) {
+        if found.iter().any(|one| one.what == what && one.slice == self.slice && one.family == space.family())
+        {
+            return;
+        }
+        let Some(point) = space.point(set) else { return };
+        let (mask, value) = self.start;
+        let mark = point.get(&Field::CT_MARK).unwrap_or(0) & !u128::from(mask) | u128::from(value);
+        let point = point.with(Field::CT_MARK, mark);
+        let place = Place { hook: self.slice.hook, translated: self.slice.translated };
+        let family = space.family();
+        let example = connection(&point, family, place);
+        found.push(Besides { what, example, family, slice: self.slice, point });
+    }
 }
 
 fn hook_word(hook: Hook) -> &'static str {
@@ -236,7 +304,15 @@ fn droppers(
                 let possible = space.exists(gone, &Field::is_unknown);
                 let for_certain = space.minus(possible, may_pass);
                 let certain = !for_certain.is_empty();
-                dropped(&mut space, base, place, slice, if certain { for_certain } else { possible }, certain, found);
+                dropped(
+                    &mut space,
+                    base,
+                    place,
+                    slice,
+                    if certain { for_certain } else { possible },
+                    certain,
+                    found,
+                );
             }
         }
     }
@@ -261,7 +337,9 @@ fn dropped(
     let example = connection(&first.example, family, place);
     let hook = hook_word(slice.hook);
     let at = found.iter().position(|one| {
-        one.chain == base.name && one.hook == hook && matches!(&one.does, Does::Drops { certain: known, .. } if *known == certain)
+        one.chain == base.name
+            && one.hook == hook
+            && matches!(&one.does, Does::Drops { certain: known, .. } if *known == certain)
     });
     let at = at.unwrap_or_else(|| {
         let does = Does::Drops { traffic: Vec::new(), certain, example: Box::new(example) };

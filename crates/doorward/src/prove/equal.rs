@@ -49,8 +49,11 @@ pub(super) fn compare(
         let either = space.or(said_allowed, said_rejected);
         let said_blocked = space.minus(domain, either);
         let dropped = space.or(fates.dropped, fates.queued);
-        let said =
-            [(Verdict::Allow, said_allowed), (Verdict::Reject, said_rejected), (Verdict::Block, said_blocked)];
+        let said = [
+            (Verdict::Allow, said_allowed),
+            (Verdict::Reject, said_rejected),
+            (Verdict::Block, said_blocked),
+        ];
         let done =
             [(Verdict::Allow, fates.accepted), (Verdict::Reject, fates.rejected), (Verdict::Block, dropped)];
         for (meant, said) in said {

@@ -97,8 +97,9 @@ impl Symbols<'_> {
                 if !there {
                     return Loaded { if_so: Pred::Const(false), bytes: known(&[0; 16]) };
                 }
-                // An interface without a kind breaks the rule, as one of another kind does.
-                self.field(Field::Meta(key))
+                // Of an interface without a kind nothing is loaded.
+                let if_so = self.terms.equals(&Field::Meta(key), 0).negated();
+                return Loaded { if_so, bytes: self.field(Field::Meta(key)) };
             }
             MetaKey::Skuid | MetaKey::Skgid => {
                 let field = if key == MetaKey::Skuid { Field::User } else { Field::Group };
@@ -123,12 +124,9 @@ impl Symbols<'_> {
                 let if_so = self.terms.flag(&Field::HasMeta(key));
                 return Loaded { if_so, bytes: host_order(self.field(Field::Meta(key))) };
             }
-            MetaKey::Len
-            | MetaKey::Priority
-            | MetaKey::Mark
-            | MetaKey::Iif
-            | MetaKey::Oif
-            | MetaKey::Cpu => host_order(self.field(Field::Meta(key))),
+            MetaKey::Len | MetaKey::Priority | MetaKey::Mark | MetaKey::Iif | MetaKey::Oif | MetaKey::Cpu => {
+                host_order(self.field(Field::Meta(key)))
+            }
             MetaKey::Other(_) => {
                 let if_so = self.terms.flag(&Field::HasMeta(key));
                 let words: Arc<str> = format!("meta key {}", key.number()).into();
@@ -318,9 +316,8 @@ impl Symbols<'_> {
             let opening = choices.choose(Pred::all([first, error.negated()]));
             match (opening, dir, source) {
                 (true, Some(CtDir::Original), true) => Field::Source,
-                (true, Some(CtDir::Original), false) => Field::Destination,
-                // What is expected back: from where the packet goes now.
-                (true, Some(CtDir::Reply), true) => Field::Destination,
+                // A reply is expected back from where the packet goes now.
+                (true, Some(CtDir::Original), false) | (true, Some(CtDir::Reply), true) => Field::Destination,
                 _ => Field::Ct(key, dir),
             }
         };
@@ -346,8 +343,7 @@ impl Symbols<'_> {
         let plain = choices.choose(Pred::all([first, has_ports]));
         let field = match (plain, dir, key) {
             (true, Some(CtDir::Original), CtKey::ProtoSrc) => Field::SourcePort,
-            (true, Some(CtDir::Original), _) => Field::Port,
-            (true, Some(CtDir::Reply), CtKey::ProtoSrc) => Field::Port,
+            (true, Some(CtDir::Original), _) | (true, Some(CtDir::Reply), CtKey::ProtoSrc) => Field::Port,
             _ => Field::Ct(key, dir),
         };
         Loaded { if_so: tracked, bytes: self.field(field) }

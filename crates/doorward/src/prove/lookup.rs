@@ -6,7 +6,7 @@ use super::lens::Meant;
 use super::symbol::{Byte, Symbols, number, stretch, wanted};
 use crate::ruleset::{Data, Element, Elements, Expr, Set, set_flags};
 use crate::space::{Atom, Field, Pred, Terms};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 use std::sync::Arc;
 
 /// What a set gives for keys, and for which packets.
@@ -22,7 +22,12 @@ const CATCH_ALL: u32 = 2;
 
 impl Symbols<'_> {
     /// For which packets a set holds a key, and with which value.
-    pub(super) fn hits(&mut self, set: &Set, key: &[Byte], meant: Option<&Meant>) -> Vec<(Pred, Option<Data>)> {
+    pub(super) fn hits(
+        &mut self,
+        set: &Set,
+        key: &[Byte],
+        meant: Option<&Meant>,
+    ) -> Vec<(Pred, Option<Data>)> {
         if let Some(meant) = meant {
             return vec![(self.meant(meant), None)];
         }
@@ -42,7 +47,10 @@ impl Symbols<'_> {
             };
             values.sort();
             values.dedup();
-            values.into_iter().map(|value| (self.shared_unknown(&format!("{words}: {value:?}")), value)).collect()
+            values
+                .into_iter()
+                .map(|value| (self.shared_unknown(&format!("{words}: {value:?}")), value))
+                .collect()
         })
     }
 
@@ -74,7 +82,7 @@ impl Symbols<'_> {
 
     fn full(&mut self, set: &Set, key: &[Byte], list: &[Element]) -> Option<Vec<(Pred, Option<Data>)>> {
         let mut by_value: Vec<(Option<Data>, Gathered)> = Vec::new();
-        let mut places: HashMap<Option<Data>, usize> = HashMap::new();
+        let mut places: HashMap<Option<Data>, usize> = HashMap::default();
         let mut catch_all: Option<&Element> = None;
         let window = Window::of(key, self.terms);
         let concatenated = !set.key_parts.is_empty();
@@ -85,7 +93,7 @@ impl Symbols<'_> {
         } else {
             Box::new(list.iter().map(|element| (element, None)))
         };
-        for (element, last) in elements {
+        for (element, upto) in elements {
             if element.flags & CATCH_ALL != 0 {
                 catch_all = Some(element);
                 continue;
@@ -100,14 +108,14 @@ impl Symbols<'_> {
                 && condition.is_none()
                 && !concatenated
             {
-                gathered.ranges.extend(match &last {
-                    Some(last) => window.between(&element.key, last),
+                gathered.ranges.extend(match &upto {
+                    Some(end) => window.between(&element.key, end),
                     None => window.exact(&element.key),
                 });
                 continue;
             }
-            let pred = match (&last, &element.key_end) {
-                (Some(last), _) => self.between(key, &element.key, last)?,
+            let pred = match (&upto, &element.key_end) {
+                (Some(end), _) => self.between(key, &element.key, end)?,
                 (None, Some(end)) if concatenated => self.parts_between(set, key, &element.key, end)?,
                 _ => {
                     if condition.is_none() {
@@ -134,7 +142,10 @@ impl Symbols<'_> {
     fn element_condition(&mut self, set: &Set, element: &Element) -> Option<Pred> {
         let timed = element.timeout.is_some() || element.expiration.is_some();
         let limited = element.exprs.iter().any(|expr| {
-            matches!(expr, Expr::Limit(_) | Expr::Quota { .. } | Expr::Connlimit { .. } | Expr::Unknown { .. })
+            matches!(
+                expr,
+                Expr::Limit(_) | Expr::Quota { .. } | Expr::Connlimit { .. } | Expr::Unknown { .. }
+            )
         });
         if !timed && !limited {
             return None;
@@ -149,7 +160,7 @@ impl Symbols<'_> {
         let Some(fields) = wanted(key, value)? else { return Some(None) };
         let mut atoms = Vec::with_capacity(fields.len());
         for (field, bits) in fields {
-            match self.bits(&field, bits)? {
+            match self.bits(&field, bits) {
                 Pred::Const(true) => {}
                 Pred::Const(false) => return Some(None),
                 pred => atoms.push(Terms::atom(&pred)?),
@@ -164,9 +175,9 @@ impl Symbols<'_> {
         if key.iter().any(|byte| matches!(byte, Byte::Opaque(..) | Byte::Mapped(..))) {
             return None;
         }
-        let words = "an interval of a set";
-        let above = self.compare(key, CmpOp::Gte, first, words);
-        let below = self.compare(key, CmpOp::Lte, last, words);
+        let words = || "an interval of a set".to_owned();
+        let above = self.compare(key, CmpOp::Gte, first, &words);
+        let below = self.compare(key, CmpOp::Lte, last, &words);
         Some(Pred::all([above, below]))
     }
 

@@ -8,12 +8,14 @@ use super::lists::Lists;
 use super::load::{Choices, Stand};
 use super::lookup::{Hits, Known, describe};
 use super::symbol::{Byte, Registers, Symbols, known};
+use super::xtables::only_tells;
 use crate::ruleset::{
     Bitop, CmpOp, CtKey, Data, Dynset, DynsetOp, Expr, LookupTarget, MetaKey, PayloadBase, Reg, Rule, Table,
     TableFamily, Verdict, exthdr,
 };
 use crate::space::{Bit, Field, Pred, Terms};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One step of a lowered rule.
@@ -70,13 +72,12 @@ impl Overwritten {
                 *op == exthdr::TCPOPT
             }
             // With one that is put in, the lengths of the headers change too.
-            (Overwritten::TcpOptions, Field::Meta(MetaKey::Len)) => true,
+            (Overwritten::TcpOptions, Field::Meta(MetaKey::Len) | Field::Reaches(..)) => true,
             (Overwritten::TcpOptions, Field::Byte(base, at)) => match base {
                 PayloadBase::Network => (2..6).contains(at),
                 PayloadBase::Transport => *at >= 12,
                 _ => true,
             },
-            (Overwritten::TcpOptions, Field::Reaches(..)) => true,
             (Overwritten::TcpOptions, _) => false,
         }
     }
@@ -94,7 +95,7 @@ pub(super) struct Way {
 /// What all rules of a question share.
 pub(super) struct Shared<'a> {
     pub(super) terms: &'a mut Terms,
-    pub(super) interfaces: &'a HashMap<u32, String>,
+    pub(super) interfaces: &'a BTreeMap<u32, String>,
     pub(super) asked: &'a mut HashMap<String, u32>,
     pub(super) known: &'a mut Known,
     pub(super) lens: &'a Lens,
@@ -107,11 +108,17 @@ pub(super) struct Shared<'a> {
 const MOST_CHOICES: usize = 6;
 
 /// Lowers a rule.
-pub(super) fn rule(shared: &mut Shared<'_>, stand: Stand, table: (usize, &Table), rule: &Rule) -> Vec<Way> {
+pub(super) fn rule(
+    shared: &mut Shared<'_>,
+    stand: Stand,
+    table: (usize, &Table),
+    chain: &str,
+    rule: &Rule,
+) -> Vec<Way> {
     let mut ways = Vec::new();
     let mut open: Vec<Vec<bool>> = vec![Vec::new()];
     while let Some(path) = open.pop() {
-        let mut chosen = Path { path, at: 0, conditions: Vec::new(), fork: None };
+        let mut chosen = Path { sides: path, at: 0, conditions: Vec::new(), fork: None };
         let mut lowering = Lowering {
             symbols: Symbols {
                 terms: shared.terms,
@@ -119,6 +126,7 @@ pub(super) fn rule(shared: &mut Shared<'_>, stand: Stand, table: (usize, &Table)
                 maps: Vec::new(),
                 asked: shared.asked,
                 trail: Vec::new(),
+                place: (chain, &[]),
             },
             known: shared.known,
             lens: shared.lens,
@@ -128,9 +136,14 @@ pub(super) fn rule(shared: &mut Shared<'_>, stand: Stand, table: (usize, &Table)
             table,
             registers: Registers::new(),
             ops: Vec::new(),
+            rate: None,
         };
         lowering.all(rule, &mut chosen);
-        let (ops, trail) = (lowering.ops, lowering.symbols.trail);
+        let (mut ops, trail) = (lowering.ops, lowering.symbols.trail);
+        if matches!(ops.last(), Some(Op::Test(_))) {
+            // Nothing depends on it.
+            ops.pop();
+        }
         if chosen.fork.is_some() || !open.is_empty() {
             // Each way asks anew.
             for words in &trail {
@@ -142,7 +155,7 @@ pub(super) fn rule(shared: &mut Shared<'_>, stand: Stand, table: (usize, &Table)
         if let Some(fork) = chosen.fork {
             // Both ways from the start: the one that was begun is only half told.
             for side in [true, false] {
-                let mut path = chosen.path.clone();
+                let mut path = chosen.sides.clone();
                 path.truncate(fork);
                 path.push(side);
                 open.push(path);
@@ -156,7 +169,7 @@ pub(super) fn rule(shared: &mut Shared<'_>, stand: Stand, table: (usize, &Table)
 
 /// The choices that were made in a way.
 struct Path {
-    path: Vec<bool>,
+    sides: Vec<bool>,
     at: usize,
     conditions: Vec<Pred>,
     /// Where a new choice came up.
@@ -174,7 +187,7 @@ impl Choices for Path {
         if self.conditions.contains(&condition.clone().negated()) {
             return false;
         }
-        let Some(side) = self.path.get(self.at).copied() else {
+        let Some(side) = self.sides.get(self.at).copied() else {
             if self.at < MOST_CHOICES {
                 self.fork.get_or_insert(self.at);
             }
@@ -197,11 +210,14 @@ pub(super) struct Lowering<'a, 's> {
     pub(super) table: (usize, &'a Table),
     registers: Registers,
     pub(super) ops: Vec<Op>,
+    /// The rate of log lines.
+    rate: Option<String>,
 }
 
-impl Lowering<'_, '_> {
-    fn all(&mut self, rule: &Rule, choices: &mut dyn Choices) {
-        for expr in &rule.exprs {
+impl<'s> Lowering<'_, 's> {
+    fn all(&mut self, rule: &'s Rule, choices: &mut dyn Choices) {
+        for (at, expr) in rule.exprs.iter().enumerate() {
+            self.symbols.place.1 = &rule.exprs[at + 1..];
             self.expr(expr, choices);
             let ends = match self.ops.last() {
                 Some(Op::Test(Pred::Const(false)) | Op::Reject) => true,
@@ -216,15 +232,23 @@ impl Lowering<'_, '_> {
         }
     }
 
+    /// Tests in a row are one.
     pub(super) fn test(&mut self, pred: Pred) {
-        if pred != Pred::Const(true) {
-            self.ops.push(Op::Test(pred));
+        if pred == Pred::Const(true) {
+            return;
+        }
+        match self.ops.last_mut() {
+            Some(Op::Test(before)) => {
+                let both = std::mem::replace(before, Pred::Const(true));
+                *before = Pred::all([both, pred]);
+            }
+            _ => self.ops.push(Op::Test(pred)),
         }
     }
 
     fn put(&mut self, reg: Reg, loaded: super::load::Loaded) {
         self.test(loaded.if_so);
-        self.registers.put(reg, loaded.bytes);
+        self.registers.put(reg, &loaded.bytes);
     }
 
     fn expr(&mut self, expr: &Expr, choices: &mut dyn Choices) {
@@ -249,7 +273,7 @@ impl Lowering<'_, '_> {
                 let loaded = self.symbols.fib(*fib);
                 self.put(fib.dreg, loaded);
             }
-            Expr::Immediate { dreg, data } => self.registers.put(*dreg, known(data)),
+            Expr::Immediate { dreg, data } => self.registers.put(*dreg, &known(data)),
             Expr::Bitwise { sreg, dreg, len, op } => self.bitwise(*sreg, *dreg, *len as usize, op),
             Expr::Byteorder { sreg, dreg, len, size, .. } => {
                 let mut bytes = self.registers.get(*sreg, *len as usize);
@@ -258,17 +282,17 @@ impl Lowering<'_, '_> {
                         number.reverse();
                     }
                 }
-                self.registers.put(*dreg, bytes);
+                self.registers.put(*dreg, &bytes);
             }
             Expr::Cmp { op, sreg, data } => {
                 let bytes = self.registers.get(*sreg, data.len());
-                let words = format!("{} {op:?} {data:02x?}", describe(&bytes));
+                let words = || format!("{} {op:?} {data:02x?}", describe(&bytes));
                 let pred = self.symbols.compare(&bytes, *op, data, &words);
                 self.test(pred);
             }
             Expr::Range { op, sreg, from, to } => {
                 let bytes = self.registers.get(*sreg, from.len());
-                let words = format!("{} in {from:02x?}-{to:02x?}", describe(&bytes));
+                let words = || format!("{} in {from:02x?}-{to:02x?}", describe(&bytes));
                 let above = self.symbols.compare(&bytes, CmpOp::Gte, from, &words);
                 let below = self.symbols.compare(&bytes, CmpOp::Lte, to, &words);
                 let within = Pred::all([above, below]);
@@ -299,20 +323,29 @@ impl Lowering<'_, '_> {
             Expr::Counter { .. } | Expr::Last { .. } => {}
             Expr::Limit(limit) => {
                 let words = format!("limit {}/{} burst {}", limit.rate, limit.seconds, limit.burst);
+                // Where nothing but log lines depends on it, it belongs to them and decides nothing.
+                let family = self.table.1.family;
+                let idle = |expr: &Expr| match expr {
+                    Expr::Log(_) | Expr::Counter { .. } | Expr::Last { .. } => true,
+                    Expr::Unknown { .. } => only_tells(expr, family),
+                    _ => false,
+                };
+                if self.symbols.place.1.iter().all(idle) {
+                    self.rate = Some(format!("{} {words}", if limit.over { "over" } else { "under" }));
+                    return;
+                }
                 let under = self.symbols.unknown(&format!("under {words}"));
                 self.test(if limit.over { under.negated() } else { under });
             }
             Expr::Quota { bytes, flags, .. } => self.unknown(&format!("quota {bytes} flags {flags}")),
             Expr::Connlimit { count, flags } => self.unknown(&format!("connlimit {count} flags {flags}")),
             Expr::Rt { key, dreg } => {
-                let words: Arc<str> = format!("rt key {key}").into();
-                self.registers.put(*dreg, (0..16).map(|at| Byte::Opaque(words.clone(), at)).collect());
+                let words = format!("rt key {key}");
+                self.registers.put(*dreg, &opaque(&words, 16));
             }
             Expr::Dynset(dynset) => self.dynset(dynset),
             Expr::Log(log) => {
-                if self.effects {
-                    self.ops.push(Op::Effect(format!("logs {log:?}").into()));
-                }
+                self.logs(&format!("{log:?}"));
             }
             Expr::PayloadSet { base, offset, len, .. } => {
                 self.effect(&format!("writes {len} bytes at {base:?} {offset}"));
@@ -354,6 +387,11 @@ impl Lowering<'_, '_> {
         }
     }
 
+    pub(super) fn logs(&mut self, log: &str) {
+        let rate = self.rate.as_deref().unwrap_or("always");
+        self.effect(&format!("logs {log}, {rate}"));
+    }
+
     pub(super) fn effect(&mut self, words: &str) {
         if self.effects {
             self.ops.push(Op::Effect(words.into()));
@@ -387,7 +425,7 @@ impl Lowering<'_, '_> {
                 };
             }
         }
-        self.registers.put(dreg, bytes);
+        self.registers.put(dreg, &bytes);
     }
 
     fn lookup(&mut self, name: &str, sreg: Reg, dreg: Option<LookupTarget>, invert: bool) {
@@ -432,7 +470,7 @@ impl Lowering<'_, '_> {
                 let number = u32::try_from(self.symbols.maps.len()).unwrap_or(u32::MAX);
                 self.symbols.maps.push(values);
                 let bytes = (0..u8::try_from(len).unwrap_or(16)).map(|at| Byte::Mapped(number, at));
-                self.registers.put(dreg, bytes.collect());
+                self.registers.put(dreg, &bytes.collect::<Vec<_>>());
             }
             None => {
                 let any = Pred::any(hits.iter().map(|(pred, _)| pred.clone()).collect::<Vec<_>>());
@@ -502,17 +540,27 @@ impl Lowering<'_, '_> {
                     value.resize(4, 0);
                     (
                         Pred::all([condition.clone(), when]),
-                        becomes(&field, most_significant_first(known(&value))),
+                        becomes(&field, &most_significant_first(known(&value))),
                     )
                 })
                 .collect();
             let none = Pred::any(cases.iter().map(|(when, _)| when.clone()).collect::<Vec<_>>()).negated();
             cases.push((none, Vec::new()));
+            self.effect(&format!("changes {field:?} by a map: {cases:?}"));
             self.ops.push(Op::Assign { field, cases });
             return;
         }
         bytes = most_significant_first(bytes);
-        let bits = becomes(&field, bytes);
+        let bits = becomes(&field, &bytes);
+        self.assign_bits(field, bits, condition);
+    }
+
+    /// Changes a mark where the condition holds.
+    pub(super) fn assign_bits(&mut self, field: Field, bits: Vec<Becomes>, condition: &Pred) {
+        // A change of a mark that nobody knew at the beginning leaves no trace in what is known of it afterwards.
+        let changed: Vec<(usize, &Becomes)> =
+            bits.iter().enumerate().filter(|(_, bit)| **bit != Becomes::Same).collect();
+        self.effect(&format!("changes {field:?}: {changed:?}"));
         let mut cases = vec![(condition.clone(), bits)];
         if *condition != Pred::Const(true) {
             cases.push((condition.clone().negated(), Vec::new()));
@@ -583,7 +631,7 @@ fn most_significant_first(mut bytes: Vec<Byte>) -> Vec<Byte> {
 }
 
 /// What each bit becomes, from the lowest on, when these bytes are written to a mark.
-fn becomes(mark: &Field, bytes: Vec<Byte>) -> Vec<Becomes> {
+fn becomes(mark: &Field, bytes: &[Byte]) -> Vec<Becomes> {
     let mut bits = Vec::with_capacity(32);
     for (byte, place) in bytes.iter().rev().zip(0u32..) {
         for bit in 0..8u32 {

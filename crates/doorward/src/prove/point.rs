@@ -32,7 +32,7 @@ pub fn value_of(packet: &Packet, field: &Field) -> u128 {
         Field::SourcePort => bytes(&packet.transport, 0, 2),
         Field::TcpFlags => bytes(&packet.transport, 13, 1),
         Field::LaterFragment => packet.later_fragment.into(),
-        Field::HasOwner => packet.owner.is_some().into(),
+        Field::HasOwner | Field::HasMeta(MetaKey::Skuid | MetaKey::Skgid) => packet.owner.is_some().into(),
         Field::User => packet.owner.map_or(0, |(user, _)| user.into()),
         Field::Group => packet.owner.map_or(0, |(_, group)| group.into()),
         Field::Byte(base, at) => bytes(header(packet, *base), *at, 1),
@@ -47,7 +47,6 @@ pub fn value_of(packet: &Packet, field: &Field) -> u128 {
             .map_or(0, |(_, header)| bytes(header, *offset, *len)),
         Field::Fib(result, flags) => fib(packet, *result, *flags),
         Field::Meta(key) => meta(packet, *key),
-        Field::HasMeta(MetaKey::Skuid | MetaKey::Skgid) => packet.owner.is_some().into(),
         Field::Ct(key, dir) => entry(packet).map_or(0, |entry| ct(entry, *key, *dir)),
         Field::HasCt(CtKey::Helper, _) => entry(packet).is_some_and(|entry| entry.helper.is_some()).into(),
         Field::Unknown(words) => u128::from(words == EXTENDED && !packet.extensions.is_empty()),
@@ -72,10 +71,17 @@ pub fn tells(packet: &Packet, field: &Field) -> bool {
         }
         Field::HasMeta(MetaKey::Skuid | MetaKey::Skgid | MetaKey::Iiftype) => true,
         Field::Meta(MetaKey::Iiftype) => packet.iif.as_ref().is_none_or(|_| device_type(packet).is_some()),
-        Field::Meta(key) => matches!(
-            key,
-            MetaKey::Mark | MetaKey::Iifkind | MetaKey::Oifkind | MetaKey::Iif | MetaKey::Oif | MetaKey::Len
-        ) || *key == MetaKey::Pkttype && addressed(packet).is_some(),
+        Field::Meta(key) => {
+            matches!(
+                key,
+                MetaKey::Mark
+                    | MetaKey::Iifkind
+                    | MetaKey::Oifkind
+                    | MetaKey::Iif
+                    | MetaKey::Oif
+                    | MetaKey::Len
+            ) || *key == MetaKey::Pkttype && addressed(packet).is_some()
+        }
         Field::Ct(key, _) => {
             entry(packet).is_none()
                 || !matches!(

@@ -4,13 +4,14 @@ use super::lens::Lens;
 use super::lists::Lists;
 use super::load::{Slice, Stand};
 use super::lookup::Known;
-use super::lower::{self, Op, Shared, Way};
+use super::lower::{self, Becomes, Op, Shared, Way};
 use super::xtables;
 use crate::net::Family;
 use crate::ruleset::{Chain, ChainKind, Expr, Policy, Table, TableFamily, Verdict};
-use crate::space::{Pred, Terms};
+use crate::space::{Field, Pred, Terms};
 use crate::xt;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use rustc_hash::FxHashMap as HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The table is switched off (`NFT_TABLE_F_DORMANT`).
 const DORMANT: u32 = 1;
@@ -21,7 +22,7 @@ const DEEPEST: usize = 40;
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Names of interfaces by index. `lo` is 1 in every namespace.
-    pub interfaces: HashMap<u32, String>,
+    pub interfaces: BTreeMap<u32, String>,
     /// What sets mean.
     pub lens: Lens,
     /// Whether what a rule does besides deciding is looked at as well.
@@ -101,13 +102,13 @@ impl Program {
     /// Lowers all tables for packets of one family at some hooks.
     #[must_use]
     pub fn of(tables: &[Table], slices: &[Slice], facts: &Facts, terms: &mut Terms) -> Program {
-        let mut known = Known::new();
+        let mut known = Known::default();
         let mut interfaces = facts.interfaces.clone();
         interfaces.insert(1, "lo".to_owned());
         let mut lists = Lists::of(tables);
         let mut program = Program { slices: BTreeMap::new(), endless: false, assumed: BTreeSet::new() };
         for slice in slices {
-            let mut asked = HashMap::new();
+            let mut asked = HashMap::default();
             let mut lowerer = Lowerer {
                 tables,
                 slice: *slice,
@@ -121,7 +122,7 @@ impl Program {
                     effects: facts.effects,
                 },
                 chains: Vec::new(),
-                places: HashMap::new(),
+                places: HashMap::default(),
                 open: Vec::new(),
                 endless: false,
             };
@@ -137,6 +138,24 @@ impl Program {
     #[must_use]
     pub fn assumed(&self) -> &BTreeSet<String> {
         &self.assumed
+    }
+
+    /// The bits of a mark that rules change.
+    #[must_use]
+    pub fn changed_bits(&self, mark: &Field) -> u32 {
+        let chains = self.slices.values().flat_map(|hooked| &hooked.chains);
+        let steps = chains.flat_map(|chain| &chain.rules).flatten().flat_map(|(_, steps)| steps);
+        let mut changed = 0;
+        for step in steps {
+            if let Step::Plain(Op::Assign { field, cases }) = step
+                && field == mark
+            {
+                for (bit, becomes) in cases.iter().flat_map(|(_, bits)| bits.iter().enumerate()) {
+                    changed |= u32::from(*becomes != Becomes::Same) << bit;
+                }
+            }
+        }
+        changed
     }
 
     /// The base chains that packets of a slice pass, in order.
@@ -222,7 +241,7 @@ impl Lowerer<'_, '_> {
         self.open.push(place);
         let mut lowered = Lowered { rules: Vec::with_capacity(chain.rules.len()), stateless: true };
         for (number, rule) in chain.rules.iter().enumerate() {
-            let ways = lower::rule(&mut self.shared, stand, (table, &self.tables[table]), rule);
+            let ways = lower::rule(&mut self.shared, stand, (table, &self.tables[table]), name, rule);
             let site = place * 100_000 + number + 1;
             let mut found = Vec::with_capacity(ways.len());
             for Way { when, ops } in ways {

@@ -7,7 +7,8 @@ use super::load::Slice;
 use super::lower::{Becomes, Op};
 use super::program::{BaseChain, Hooked, Program, Step, Target};
 use crate::space::{Bit, Field, Node, Pred, Space, Unproven};
-use std::collections::{BTreeMap, HashMap};
+use rustc_hash::FxHashMap as HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What becomes of packets: sets that make up those that came in, as they are once rules have changed them. They
@@ -71,7 +72,7 @@ impl Program {
         }
         let nothing = Hooked::default();
         let hooked = self.slices.get(&slice).unwrap_or(&nothing);
-        let mut runner = Runner { space, hooked, sums: HashMap::new(), effects: BTreeMap::new() };
+        let mut runner = Runner { space, hooked, sums: HashMap::default(), effects: BTreeMap::new() };
         let mut fates = Fates { accepted: start, ..Fates::default() };
         for base in hooked.bases.iter().filter(|base| wanted(base)) {
             if fates.accepted.is_empty() {

@@ -1,8 +1,9 @@
 //! Registers that hold fields instead of bytes, and what a comparison of them asks; runs nothing.
 
-use crate::ruleset::{CmpOp, Reg};
+use crate::ruleset::{CmpOp, Expr, Reg};
 use crate::space::{Field, Pred, Terms, name_value};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is known of one byte of a register.
@@ -32,7 +33,7 @@ impl Registers {
     }
 
     /// Stores; the rest of the last word becomes zero, as in the kernel.
-    pub(super) fn put(&mut self, reg: Reg, bytes: Vec<Byte>) {
+    pub(super) fn put(&mut self, reg: Reg, bytes: &[Byte]) {
         let from = usize::from(reg.0) * 4;
         let padded = bytes.len().div_ceil(4) * 4;
         for at in 0..padded {
@@ -84,13 +85,15 @@ pub(super) fn known(bytes: &[u8]) -> Vec<Byte> {
 pub(super) struct Symbols<'a> {
     pub(super) terms: &'a mut Terms,
     /// Names of interfaces by index.
-    pub(super) interfaces: &'a HashMap<u32, String>,
+    pub(super) interfaces: &'a BTreeMap<u32, String>,
     /// For each reading of a map what it can give, and when.
     pub(super) maps: Vec<Vec<(Pred, Vec<u8>)>>,
     /// How often each unknown was asked.
     pub(super) asked: &'a mut HashMap<String, u32>,
     /// What was asked since the beginning of the rule.
     pub(super) trail: Vec<String>,
+    /// The chain, and what of the rule stands behind what is being asked.
+    pub(super) place: (&'a str, &'a [Expr]),
 }
 
 /// Bits of one field that must have a value.
@@ -102,10 +105,16 @@ pub(super) struct Wanted {
 
 impl Symbols<'_> {
     /// Whether a register compares so to a constant.
-    pub(super) fn compare(&mut self, bytes: &[Byte], op: CmpOp, data: &[u8], words: &str) -> Pred {
+    pub(super) fn compare(
+        &mut self,
+        bytes: &[Byte],
+        op: CmpOp,
+        data: &[u8],
+        words: &dyn Fn() -> String,
+    ) -> Pred {
         let unknown = bytes.iter().any(|byte| matches!(byte, Byte::Opaque(..)));
         if unknown {
-            return self.unknown(words);
+            return self.unknown(&words());
         }
         if let Some(pred) = self.compare_mapped(bytes, op, data) {
             return pred;
@@ -118,7 +127,7 @@ impl Symbols<'_> {
             CmpOp::Gt => self.less(bytes, data, true).map(Pred::negated),
             CmpOp::Gte => self.less(bytes, data, false).map(Pred::negated),
         };
-        pred.unwrap_or_else(|| self.unknown(words))
+        pred.unwrap_or_else(|| self.unknown(&words()))
     }
 
     /// Whether a value that came from a map compares so: for each value that the map has.
@@ -140,13 +149,19 @@ impl Symbols<'_> {
         Some(Pred::any(holds.map(|(when, _)| when.clone()).collect::<Vec<_>>()))
     }
 
-    /// A condition that cannot be told from the packet, asked for the so-manieth time.
+    /// A condition that cannot be told from the packet. Two rulesets ask the same if they ask it in chains of one
+    /// name before the same actions, the so-manieth time: a rule that came or went changes no other's question.
     pub(super) fn unknown(&mut self, words: &str) -> Pred {
-        let count = self.asked.entry(words.to_owned()).or_default();
+        let (chain, rest) = self.place;
+        // What counts changes by itself.
+        let rest: Vec<&Expr> =
+            rest.iter().filter(|expr| !matches!(expr, Expr::Counter { .. } | Expr::Last { .. })).collect();
+        let words = format!("{words}, in chain {chain} before {rest:?}");
+        let count = self.asked.entry(words.clone()).or_default();
         *count += 1;
-        self.trail.push(words.to_owned());
-        let words = if *count == 1 { words.to_owned() } else { format!("{words} (no. {count})") };
-        self.terms.flag(&Field::Unknown(words))
+        let asked = if *count == 1 { words.clone() } else { format!("{words} (no. {count})") };
+        self.trail.push(words);
+        self.terms.flag(&Field::Unknown(asked))
     }
 
     /// The same, the same for each who asks.
@@ -159,13 +174,13 @@ impl Symbols<'_> {
         let Some(wanted) = wanted(bytes, data)? else { return Some(Pred::Const(false)) };
         let mut all = Vec::with_capacity(wanted.len());
         for (field, bits) in wanted {
-            all.push(self.bits(&field, bits)?);
+            all.push(self.bits(&field, bits));
         }
         Some(Pred::all(all))
     }
 
     /// Whether bits of a field have a value. An index of an interface stands for its name.
-    pub(super) fn bits(&mut self, field: &Field, bits: Wanted) -> Option<Pred> {
+    pub(super) fn bits(&mut self, field: &Field, bits: Wanted) -> Pred {
         use crate::ruleset::MetaKey;
         let name = match field {
             Field::Meta(MetaKey::Iif) => Field::Iif,
@@ -177,26 +192,42 @@ impl Symbols<'_> {
         }
         let known = u32::try_from(bits.value).ok().and_then(|index| self.interfaces.get(&index));
         match known {
-            Some(known) => Some(self.terms.equals(&name, name_value(known))),
+            Some(known) => self.terms.equals(&name, name_value(known)),
             // No interface has this number now.
-            None => Some(Pred::Const(false)),
+            None => Pred::Const(false),
         }
     }
 
     /// Whether bytes are less than these, or at most these, compared one after the other from the first on.
     fn less(&mut self, bytes: &[Byte], data: &[u8], or_equal: bool) -> Option<Pred> {
         let Some(first) = bytes.first() else { return Some(Pred::Const(or_equal)) };
-        let len = stretch(bytes);
+        let (len, less) = match first {
+            Byte::Known(value) => (1, Pred::Const(Some(value) < data.first())),
+            Byte::Of { .. } => {
+                let len = stretch(bytes).min(data.len());
+                match self.field_less(&bytes[..len], &data[..len]) {
+                    Some(less) => (len, less),
+                    None => (1, self.byte_less(first, *data.first()?)?),
+                }
+            }
+            Byte::Mapped(..) | Byte::Opaque(..) => return None,
+        };
         let (head, tail) = bytes.split_at(len);
         let (head_data, tail_data) = data.split_at(len.min(data.len()));
-        let less = match first {
-            Byte::Known(value) => Some(Pred::Const(Some(value) < head_data.first())),
-            Byte::Of { .. } => self.field_less(head, head_data),
-            Byte::Mapped(..) | Byte::Opaque(..) => None,
-        }?;
         let equal = self.equal(head, head_data)?;
         let rest = self.less(tail, tail_data, or_equal)?;
         Some(Pred::any([less, Pred::all([equal, rest])]))
+    }
+
+    /// Whether one byte of a field is less: every value that it can have is tried.
+    fn byte_less(&mut self, byte: &Byte, limit: u8) -> Option<Pred> {
+        let Byte::Of { field, shift, and, xor } = byte else { return None };
+        let mut any = Vec::new();
+        for value in (0..limit).map(|value| value ^ xor).filter(|value| value & !and == 0) {
+            let bits = Wanted { mask: u128::from(*and) << shift, value: u128::from(value) << shift };
+            any.push(self.bits(field, bits));
+        }
+        Some(Pred::any(any))
     }
 
     /// The same for bytes of one field in its own order.

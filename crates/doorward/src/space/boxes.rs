@@ -13,6 +13,20 @@ pub struct Point {
 }
 
 impl Point {
+    /// A packet with these values.
+    #[must_use]
+    pub fn of(values: Vec<(Field, u128)>) -> Point {
+        Point { values }
+    }
+
+    /// The same packet with another value of a field.
+    #[must_use]
+    pub fn with(mut self, field: Field, value: u128) -> Point {
+        self.values.retain(|(one, _)| *one != field);
+        self.values.push((field, value));
+        self
+    }
+
     /// The value of a field; none where nobody asked for it.
     #[must_use]
     pub fn get(&self, field: &Field) -> Option<u128> {

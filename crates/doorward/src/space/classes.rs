@@ -6,7 +6,7 @@
 
 use super::terms::Values;
 use crate::net::Family;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 /// The classes of a field.
 #[derive(Default)]
@@ -95,7 +95,7 @@ pub(super) fn intervals(
     wanted: &dyn Fn(u32) -> bool,
 ) -> Vec<(u128, u128)> {
     let mut machine = Machine::new();
-    let mut class_of: HashMap<u32, u32> = HashMap::new();
+    let mut class_of: HashMap<u32, u32> = HashMap::default();
     let mut out: Vec<(u128, u128)> = Vec::new();
     sweep(terms, most, family, &mut machine, &mut |state, first, last| {
         let next = u32::try_from(class_of.len()).unwrap_or(u32::MAX);
@@ -123,8 +123,8 @@ impl Machine {
         let none: Box<[u32]> = Box::default();
         Machine {
             states: vec![none.clone()],
-            known: HashMap::from([(none, 0)]),
-            steps: HashMap::new(),
+            known: std::iter::once((none, 0)).collect(),
+            steps: HashMap::default(),
         }
     }
 

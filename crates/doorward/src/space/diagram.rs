@@ -3,6 +3,8 @@
 //! Reduced and ordered (Bryant 1986): equal functions are equal nodes, so that a proof of equality is one
 //! comparison. Nodes are only added; a question builds its diagram, asks, and drops it whole.
 
+use rustc_hash::FxHashMap as HashMap;
+
 /// A function. Two are equal exactly if they are the same node of one diagram.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Node(u32);
@@ -34,7 +36,7 @@ struct Entry {
 /// Level of the two constants: below every variable.
 const BOTTOM: u32 = u32::MAX;
 /// The smallest tables; both grow with the nodes.
-const SMALLEST: usize = 1 << 10;
+const SMALLEST: usize = 1 << 12;
 /// The largest cache of results, in entries: 16 bytes each.
 const LARGEST_CACHE: usize = 1 << 21;
 
@@ -205,7 +207,7 @@ impl Diagram {
 
     /// Whether there is a value of the variables that are picked, with which the function holds.
     pub(super) fn exists(&mut self, node: Node, picked: &dyn Fn(u32) -> bool) -> Node {
-        let mut known = std::collections::HashMap::new();
+        let mut known = HashMap::default();
         self.exists_within(node, picked, &mut known)
     }
 
@@ -213,7 +215,7 @@ impl Diagram {
         &mut self,
         node: Node,
         picked: &dyn Fn(u32) -> bool,
-        known: &mut std::collections::HashMap<Node, Node>,
+        known: &mut HashMap<Node, Node>,
     ) -> Node {
         let Entry { level, low, high } = self.nodes[node.at()];
         if level == BOTTOM {
@@ -254,8 +256,7 @@ mod tests {
             [one] => [Node::FALSE, Node::TRUE][usize::from(*one)],
             _ => {
                 let (low, high) = table.split_at(table.len() / 2);
-                let (low, high) =
-                    (of_table(diagram, low, level + 1), of_table(diagram, high, level + 1));
+                let (low, high) = (of_table(diagram, low, level + 1), of_table(diagram, high, level + 1));
                 diagram.make(level, low, high)
             }
         }

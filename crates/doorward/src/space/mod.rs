@@ -24,7 +24,7 @@ use crate::net::Family;
 use classes::Classes;
 use diagram::Diagram;
 use field::Coding;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 use taste::Preferred;
 use terms::{Values, most};
 
@@ -116,7 +116,8 @@ impl Space {
         for at in order {
             let field = terms.fields[at].clone();
             let width = field.width(family);
-            let (bits, classes) = match field.coding() {
+            let number = u32::try_from(at).unwrap_or(u32::MAX);
+            let (bits, classes) = match terms.coding(number) {
                 Coding::Bits => (width, None),
                 Coding::Classes => {
                     let taste = Preferred::of(&field, family);
@@ -270,6 +271,14 @@ impl Space {
     /// All fields that were asked for, in the order of their variables.
     pub fn fields(&self) -> impl Iterator<Item = &Field> {
         self.coded.iter().map(|coded| &coded.field)
+    }
+
+    /// One value of each class of a field; none for a field that nobody asked for or that has no classes.
+    #[must_use]
+    pub fn samples(&self, field: &Field) -> Vec<u128> {
+        let coded = self.coded.iter().find(|coded| coded.field == *field);
+        let classes = coded.and_then(|coded| coded.classes.as_ref());
+        classes.map_or(Vec::new(), |classes| classes.sample.iter().flatten().copied().collect())
     }
 
     /// The packets of a set in which a field has a value, which it needs to have nowhere else.
@@ -432,7 +441,7 @@ impl Space {
         let Some(at) = boxes.iter().filter_map(|one| one.first()).map(|(at, _)| *at).min() else {
             return constant(!boxes.is_empty());
         };
-        let mut by_atom: HashMap<Atom, Vec<&[(usize, Atom)]>> = HashMap::new();
+        let mut by_atom: HashMap<Atom, Vec<&[(usize, Atom)]>> = HashMap::default();
         let mut without: Vec<&[(usize, Atom)]> = Vec::new();
         for one in boxes {
             match one.first() {
@@ -446,7 +455,7 @@ impl Space {
             return base;
         }
         let mut parts: Vec<(Atom, Node)> = Vec::with_capacity(by_atom.len());
-        let mut alike: HashMap<Vec<&[(usize, Atom)]>, Node> = HashMap::new();
+        let mut alike: HashMap<Vec<&[(usize, Atom)]>, Node> = HashMap::default();
         for (atom, mut rest) in by_atom {
             rest.sort_unstable();
             rest.dedup();
@@ -481,7 +490,7 @@ impl Space {
         }
         pairs.sort_unstable();
         pairs.dedup();
-        let mut known: HashMap<Vec<Node>, Node> = HashMap::new();
+        let mut known: HashMap<Vec<Node>, Node> = HashMap::default();
         let mut switched: Vec<(u32, Node)> = Vec::new();
         for group in pairs.chunk_by(|one, other| one.0 == other.0) {
             let class = group[0].0;

@@ -3,6 +3,7 @@
 use super::classes::Taste;
 use super::field::{Field, state};
 use crate::net::Family;
+use crate::ruleset::{CtKey, MetaKey};
 
 /// Values that read well, the best first, for a field.
 pub(super) struct Preferred {
@@ -43,15 +44,21 @@ impl Preferred {
             (Field::TcpFlags, _) => vec![0x02, 0x10, 0x12],
             (Field::State, _) => state::ALL.to_vec(),
             (Field::Direction, _) => vec![0, 1],
-            (Field::Iif | Field::Oif, _) => {
-                ["eth0", "eth1", "ens3", "wan0", "lo"].map(name_value).to_vec()
+            (Field::Iif | Field::Oif, _) => ["eth0", "eth1", "ens3", "wan0", "lo"].map(name_value).to_vec(),
+            // No kind, or one before and one behind the kind that is usually asked for.
+            (Field::Meta(MetaKey::Iifkind | MetaKey::Oifkind), _) => {
+                [0].into_iter().chain(["bridge", "veth", "bond"].map(name_value)).collect()
             }
+            (Field::Ct(CtKey::Helper, _), _) => ["ftp", "tftp", "amanda"].map(name_value).to_vec(),
             (Field::User | Field::Group, _) => vec![1000, 0, 33],
             (Field::Byte(..), _) => vec![64, 255],
             _ => vec![0],
         };
         let other = match field {
-            Field::Iif | Field::Oif => Other::Names,
+            Field::Iif
+            | Field::Oif
+            | Field::Meta(MetaKey::Iifkind | MetaKey::Oifkind)
+            | Field::Ct(CtKey::Helper, _) => Other::Names,
             Field::State | Field::Direction => Other::Nothing,
             _ => Other::Anything,
         };

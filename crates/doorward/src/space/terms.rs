@@ -3,9 +3,10 @@
 //! All rulesets and policies of one question put their terms here first; only then can the values of a field be
 //! divided into classes that none of the terms tells apart.
 
-use super::field::{Coding, Field};
+use super::field::{Coding, Field, state};
 use crate::net::{AddrSet, Family};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A set of values of one field, by number.
@@ -94,8 +95,8 @@ pub(super) enum Values {
     Masked { mask: u128, value: u128 },
 }
 
-/// Above so many intervals a mask is not written out.
-const MOST_INTERVALS: u32 = 1 << 12;
+/// A mask is not written out as more intervals than this.
+const MOST_INTERVALS: u32 = 1 << 10;
 /// Sets up to so many intervals are looked for before they are added.
 const INTERNED: usize = 64;
 
@@ -108,6 +109,8 @@ pub struct Terms {
     known: HashMap<(u32, Vec<(u128, u128)>), Atom>,
     known_ones: HashMap<(u32, u128, u128), Atom>,
     known_addresses: HashMap<(u32, usize), Atom>,
+    /// Fields of which bits are asked that make no few intervals.
+    by_bits: BTreeSet<u32>,
 }
 
 impl Terms {
@@ -117,11 +120,12 @@ impl Terms {
         Terms {
             family,
             fields: Vec::new(),
-            numbers: HashMap::new(),
+            numbers: HashMap::default(),
             atoms: Vec::new(),
-            known: HashMap::new(),
-            known_ones: HashMap::new(),
-            known_addresses: HashMap::new(),
+            known: HashMap::default(),
+            known_ones: HashMap::default(),
+            known_addresses: HashMap::default(),
+            by_bits: BTreeSet::new(),
         }
     }
 
@@ -177,7 +181,9 @@ impl Terms {
         }
         let short: Result<Vec<(u32, u32)>, _> = ranges
             .iter()
-            .map(|(first, last)| Ok::<_, std::num::TryFromIntError>(((*first).try_into()?, (*last).try_into()?)))
+            .map(|(first, last)| {
+                Ok::<_, std::num::TryFromIntError>(((*first).try_into()?, (*last).try_into()?))
+            })
             .collect();
         short.map_or(Values::Many(ranges), Values::Short)
     }
@@ -228,26 +234,31 @@ impl Terms {
         Pred::Is(atom)
     }
 
-    /// Whether the bits of a field within `mask` are `value`; none where that would be too many intervals.
-    pub fn masked(&mut self, field: &Field, mask: u128, value: u128) -> Option<Pred> {
+    /// Whether the bits of a field within `mask` are `value`. Where that would be too many intervals, the field is
+    /// coded bit by bit in this space.
+    pub fn masked(&mut self, field: &Field, mask: u128, value: u128) -> Pred {
         let most = most(field.width(self.family));
         let impossible = value & !most != 0;
         let mask = mask & most;
         if impossible || value & !mask != 0 {
-            return Some(Pred::Const(false));
+            return Pred::Const(false);
         }
         if mask == 0 {
-            return Some(Pred::Const(true));
+            return Pred::Const(true);
+        }
+        if *field == Field::State {
+            // Its bits are never set together: five values are all there are.
+            let values = state::ALL.into_iter().filter(|state| state & mask == value);
+            return self.within(field, values.map(|state| (state, state)).collect());
         }
         if field.coding() == Coding::Bits {
-            let number = self.number(field);
-            return Some(Pred::Is(self.add(number, Values::Masked { mask, value })));
+            return self.bitwise(field, mask, value);
         }
         let free_below = mask.trailing_zeros();
         let low = if free_below == 0 { 0 } else { (1u128 << free_below) - 1 };
         let holes = most & !mask & !low;
         if holes.count_ones() > MOST_INTERVALS.trailing_zeros() {
-            return None;
+            return self.bitwise(field, mask, value);
         }
         // All values of the free bits above the lowest one that is asked for, in rising order.
         let mut ranges = Vec::new();
@@ -259,7 +270,18 @@ impl Terms {
                 break;
             }
         }
-        Some(self.within(field, ranges))
+        self.within(field, ranges)
+    }
+
+    fn bitwise(&mut self, field: &Field, mask: u128, value: u128) -> Pred {
+        let number = self.number(field);
+        self.by_bits.insert(number);
+        Pred::Is(self.add(number, Values::Masked { mask, value }))
+    }
+
+    /// How a field is coded here.
+    pub(super) fn coding(&self, number: u32) -> Coding {
+        if self.by_bits.contains(&number) { Coding::Bits } else { self.fields[number as usize].coding() }
     }
 
     /// Sets of values that products may be made of: the atom of a condition on one field.

@@ -28,16 +28,16 @@ impl Said {
             Said::Not(inner) => !inner.holds(packet),
             Said::All(list) => list.iter().all(|one| one.holds(packet)),
             Said::Any(list) => list.iter().any(|one| one.holds(packet)),
-            Said::Boxes(boxes) => boxes
-                .iter()
-                .any(|one| one.iter().all(|(at, (a, b))| (*a..=*b).contains(&packet[*at]))),
+            Said::Boxes(boxes) => {
+                boxes.iter().any(|one| one.iter().all(|(at, (a, b))| (*a..=*b).contains(&packet[*at])))
+            }
         }
     }
 
     fn pred(&self, terms: &mut Terms) -> Pred {
         match self {
             Said::Within(at, ranges) => terms.within(&FIELDS[*at], ranges.clone()),
-            Said::Masked(at, mask, value) => terms.masked(&FIELDS[*at], *mask, *value).unwrap(),
+            Said::Masked(at, mask, value) => terms.masked(&FIELDS[*at], *mask, *value),
             Said::Not(inner) => inner.pred(terms).negated(),
             Said::All(list) => Pred::all(list.iter().map(|one| one.pred(terms)).collect::<Vec<_>>()),
             Said::Any(list) => Pred::any(list.iter().map(|one| one.pred(terms)).collect::<Vec<_>>()),
@@ -46,9 +46,7 @@ impl Said {
                     .iter()
                     .map(|one| {
                         one.iter()
-                            .filter_map(|(at, range)| {
-                                Terms::atom(&terms.within(&FIELDS[*at], vec![*range]))
-                            })
+                            .filter_map(|(at, range)| Terms::atom(&terms.within(&FIELDS[*at], vec![*range])))
                             .collect()
                     })
                     .collect();

@@ -149,7 +149,7 @@ impl<'r, 'a> Run<'r, 'a> {
     fn payload(&mut self, base: PayloadBase, (offset, len): (u32, u32), dreg: Reg) -> Result<Step<'a>, Stop> {
         match self.wire.load(base, offset, len) {
             Some(_) if !self.wire.knows(base, offset, size(len)?) => {
-                self.registers.forget(dreg, size(len)?)?
+                self.registers.forget(dreg, size(len)?)?;
             }
             Some(bytes) => self.registers.store(dreg, bytes)?,
             None => return Ok(Step::Break),

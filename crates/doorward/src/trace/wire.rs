@@ -59,12 +59,12 @@ impl Wire {
     }
 
     /// All of the packet from the header of IP on.
-    pub(super) fn from_network(&self) -> &[u8] {
+    pub(super) fn network_bytes(&self) -> &[u8] {
         &self.bytes[self.network..]
     }
 
     /// All that stands behind the headers of IP; of a later fragment, no header.
-    pub(super) fn from_transport(&self) -> &[u8] {
+    pub(super) fn transport_bytes(&self) -> &[u8] {
         &self.bytes[self.transport..]
     }
 

@@ -81,6 +81,17 @@ pub fn read(expr: &Expr, family: TableFamily) -> Option<Xt> {
     })
 }
 
+/// The name of the match or target in an expression, known or not; none if the expression is something else.
+#[must_use]
+pub fn name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Unknown { name, data } if matches!(name.as_str(), "match" | "target") => {
+            Some(Extension::read(data).name)
+        }
+        _ => None,
+    }
+}
+
 /// What decides how a structure is read, besides its name.
 #[derive(Clone, Copy)]
 struct Shape {

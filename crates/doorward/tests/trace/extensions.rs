@@ -50,7 +50,8 @@ fn later_fragments_have_no_ports_and_one_of_them_is_dropped() {
     later.network[7] = 1;
     assert_eq!(ends(vec![tcp((9, 9), 0, 0)], &later), End::Dropped, "it begins at byte 8");
     assert_eq!(ends(vec![multiport(9, false)], &later), End::Accepted);
-    let later = Packet { later_fragment: true, extensions: vec![(44, vec![6, 0, 0, 8, 0, 0, 0, 1])], ..syn6() };
+    let later =
+        Packet { later_fragment: true, extensions: vec![(44, vec![6, 0, 0, 8, 0, 0, 0, 1])], ..syn6() };
     let six = Table { family: TableFamily::Ip6, ..table(vec![vec![tcp((9, 9), 0, 0)], vec![accept()]]) };
     assert_eq!(end(six, &later), End::Accepted, "IPv6 counts bytes: none begins at 1");
 }

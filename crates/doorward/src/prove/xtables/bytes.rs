@@ -22,7 +22,7 @@ impl Lowering<'_, '_> {
         inverted(Pred::all([upper, lower]), of.invert)
     }
 
-    pub(super) fn ecn(&mut self, of: &Ecn) -> Pred {
+    pub(super) fn ecn(&mut self, of: Ecn) -> Pred {
         const TCP: u32 = 20;
         let mut all = Vec::new();
         if let Some(ip) = of.ip {

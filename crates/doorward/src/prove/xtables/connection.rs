@@ -23,7 +23,7 @@ impl Lowering<'_, '_> {
         let mut any =
             vec![self.symbols.terms.within(&Field::State, values.map(|value| (value, value)).collect())];
         if of.snat {
-            let snat = self.symbols.terms.masked(&Field::STATUS, SNAT, SNAT).unwrap_or(Pred::Const(false));
+            let snat = self.symbols.terms.masked(&Field::STATUS, SNAT, SNAT);
             any.push(Pred::all([self.symbols.tracked(self.stand), snat]));
         }
         if of.dnat && self.stand.slice.translated {
@@ -114,8 +114,7 @@ impl Lowering<'_, '_> {
     fn status(&mut self, of: Statuses) -> Pred {
         let translated = of.bits & DNAT != 0 && self.stand.slice.translated;
         let none = self.symbols.terms.masked(&Field::STATUS, u128::from(of.bits & !DNAT), 0);
-        let some = none.map_or(Pred::Const(false), Pred::negated);
-        inverted(Pred::any([Pred::Const(translated), some]), of.invert)
+        inverted(Pred::any([Pred::Const(translated), none.negated()]), of.invert)
     }
 
     pub(super) fn connmark(&mut self, of: Masked<u32>) -> Pred {

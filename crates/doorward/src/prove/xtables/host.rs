@@ -82,7 +82,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Without Ethernet header false, inverted or not.
-    pub(super) fn mac(&mut self, of: &Mac) -> Pred {
+    pub(super) fn mac(&mut self, of: Mac) -> Pred {
         const ETHERNET: u128 = 1;
         const HEADER: u32 = 14;
         let terms = &mut *self.symbols.terms;
@@ -200,7 +200,7 @@ impl Lowering<'_, '_> {
         Pred::all([some, like])
     }
 
-    pub(super) fn socket(&mut self, of: &Socket) {
+    pub(super) fn socket(&mut self, of: Socket) {
         let kind = if of.transparent { "transparent socket" } else { "socket" };
         let also = if of.wildcard { ", or one for every address" } else { "" };
         let there = self.shared(&format!("it has a {kind}{also}"));

@@ -21,7 +21,7 @@ use super::lower::{BYTES, Lowering, Op};
 use super::point::EXTENDED;
 use super::symbol::Byte;
 use crate::net::Family;
-use crate::ruleset::{CmpOp, Expr, PayloadBase, Verdict};
+use crate::ruleset::{CmpOp, Expr, PayloadBase, TableFamily, Verdict};
 use crate::space::{Field, Pred};
 use crate::xt::{self, Basis, Later, Masked, Match, Refuses, Target, Within, Xt};
 
@@ -47,6 +47,12 @@ fn is_fleeting(found: &Match, sets_change: bool) -> bool {
         Match::Rpfilter(of) => of.with_mark,
         _ => matches!(found.basis(), Basis::Memory | Basis::Unknown),
     }
+}
+
+/// Whether an expression does nothing but tell people.
+pub(super) fn only_tells(expr: &Expr, family: TableFamily) -> bool {
+    let found = xt::read(expr, family);
+    matches!(found, Some(Xt::Target(Target::Log(_) | Target::Nflog(_)) | Xt::Match(Match::Comment(_))))
 }
 
 impl Lowering<'_, '_> {
@@ -95,7 +101,7 @@ impl Lowering<'_, '_> {
                 self.dsfield(Masked { value: of.value << 2, mask: 0xfc, invert: of.invert })
             }
             M::Dscp(of) => Pred::Const(of.invert),
-            M::Ecn(of) => self.ecn(of),
+            M::Ecn(of) => self.ecn(*of),
             M::Iprange(of) => self.iprange(of),
             M::State(of) => self.states(*of),
             M::Conntrack(of) => self.conntrack(of, choices),
@@ -105,7 +111,7 @@ impl Lowering<'_, '_> {
             M::Helper(of) => self.helper(of),
             M::Addrtype(of) => self.addrtype(of),
             M::Length(of) => self.length(*of),
-            M::Mac(of) => self.mac(of),
+            M::Mac(of) => self.mac(*of),
             M::Mark(of) => self.masked(&Field::MARK, *of),
             M::Owner(of) => self.owner(of),
             M::Physdev(of) => self.physdev(of),
@@ -114,14 +120,17 @@ impl Lowering<'_, '_> {
             M::Devgroup(of) => self.devgroup(of),
             M::Cpu(of) => self.cpu(*of),
             M::Cgroup(of) => self.cgroup(of),
-            M::Eui64(_) | M::Realm(_) | M::Rpfilter(_) | M::Set(_) => self.asked(found),
-            M::Socket(of) => return self.socket(of),
+            M::Socket(of) => return self.socket(*of),
             M::Recent(of) => self.recent(of),
             M::Connlimit(_)
+            | M::Eui64(_)
             | M::Hashlimit(_)
             | M::Limit(_)
             | M::Nfacct(_)
             | M::Quota(_)
+            | M::Realm(_)
+            | M::Rpfilter(_)
+            | M::Set(_)
             | M::Statistic(_)
             | M::Time(_) => self.asked(found),
             M::Unknown { name, revision, data } => {
@@ -141,7 +150,7 @@ impl Lowering<'_, '_> {
                 // Where IPv6 begins is counted in bytes, so that none begins at 1.
                 if self.is_v4() {
                     let later = self.symbols.terms.flag(&Field::LaterFragment);
-                    let upper = self.symbols.terms.masked(&network(6), 0x1f, 0).unwrap_or(Pred::Const(true));
+                    let upper = self.symbols.terms.masked(&network(6), 0x1f, 0);
                     let lower = self.symbols.terms.equals(&network(7), 1);
                     self.drop_if(Pred::all([later, upper, lower]));
                 }
@@ -229,10 +238,7 @@ impl Lowering<'_, '_> {
     /// Whether a number is so under a mask.
     fn masked<T: Into<u128> + Copy>(&mut self, field: &Field, of: Masked<T>) -> Pred {
         let (mask, value): (u128, u128) = (of.mask.into(), of.value.into());
-        let equal = match self.symbols.terms.masked(field, mask, value) {
-            Some(pred) => pred,
-            None => self.shared(&format!("{field:?} & {mask:#x} == {value:#x}")),
-        };
+        let equal = self.symbols.terms.masked(field, mask, value);
         inverted(equal, of.invert)
     }
 
@@ -244,8 +250,9 @@ impl Lowering<'_, '_> {
             return Pred::Const(of.invert);
         }
         let (first, last) = (of.first.to_be_bytes(), of.last.min(largest).to_be_bytes());
-        let above = self.symbols.compare(bytes, CmpOp::Gte, &first[skipped..], "at least");
-        let below = self.symbols.compare(bytes, CmpOp::Lte, &last[skipped..], "at most");
+        let words = || format!("a number from {} to {}", of.first, of.last);
+        let above = self.symbols.compare(bytes, CmpOp::Gte, &first[skipped..], &words);
+        let below = self.symbols.compare(bytes, CmpOp::Lte, &last[skipped..], &words);
         inverted(Pred::all([above, below]), of.invert)
     }
 }

@@ -22,7 +22,8 @@ impl Lowering<'_, '_> {
                 self.ops.push(Op::Verdict(Verdict::Accept));
             }
             T::Queue(_) => self.ops.push(Op::Verdict(Verdict::Queue)),
-            T::Log(log) => self.effect(&format!("logs {log:?}")),
+            T::Log(log) => self.logs(&format!("{log:?}")),
+            T::Nflog(log) => self.logs(&format!("{log:?}")),
             T::Mark { value, mask } => self.assign_mark(Field::MARK, |bit| masked(*value, *mask, bit)),
             T::Connmark(set) => self.connmark_set(set),
             T::Hmark { .. } => self.forget_mark(),
@@ -72,7 +73,6 @@ impl Lowering<'_, '_> {
             | T::Ct(_)
             | T::Idletimer(_)
             | T::Led
-            | T::Nflog(_)
             | T::Notrack
             | T::Rateest(_)
             | T::Secmark
@@ -146,13 +146,8 @@ impl Lowering<'_, '_> {
         let bits: Vec<Becomes> = (0..BITS).map(becomes).collect();
         let with_connection = field == Field::CT_MARK
             || bits.iter().any(|becomes| matches!(becomes, Becomes::Of(..) | Becomes::Xor(..)));
-        let cases = if with_connection {
-            let tracked = self.symbols.tracked(self.stand);
-            vec![(tracked.clone(), bits), (tracked.negated(), Vec::new())]
-        } else {
-            vec![(Pred::Const(true), bits)]
-        };
-        self.ops.push(Op::Assign { field, cases });
+        let condition = if with_connection { self.symbols.tracked(self.stand) } else { Pred::Const(true) };
+        self.assign_bits(field, bits, &condition);
     }
 
     /// Nobody knows what mark the packet has from here on.

@@ -51,7 +51,7 @@ impl Look<'_> {
     }
 
     /// Without Ethernet header false, inverted or not.
-    pub(super) fn mac(&self, of: &Mac) -> Option<bool> {
+    pub(super) fn mac(&self, of: Mac) -> Option<bool> {
         let Some(link) = self.ethernet() else { return Some(false) };
         let source: [u8; 6] = link.get(6..12)?.try_into().ok()?;
         Some(of.source.contains(&source))

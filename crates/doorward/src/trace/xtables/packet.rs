@@ -19,7 +19,7 @@ impl Look<'_> {
             let evil = found.later() == Later::FalseOrDrop && self.begins_at_eight();
             return Some(if evil { Says::Drops } else { Says::Holds(false) });
         }
-        let len = self.wire.from_transport().len();
+        let len = self.wire.transport_bytes().len();
         let refuses = found.drops().iter().any(|refuses| match refuses {
             // Rates by ports are asked about, with all that they refuse.
             Refuses::Shorter(shortest) => {
@@ -37,11 +37,11 @@ impl Look<'_> {
     }
 
     fn network(&self, at: usize) -> u8 {
-        self.wire.from_network().get(at).copied().unwrap_or(0)
+        self.wire.network_bytes().get(at).copied().unwrap_or(0)
     }
 
     pub(super) fn transport(&self, at: usize) -> u8 {
-        self.wire.from_transport().get(at).copied().unwrap_or(0)
+        self.wire.transport_bytes().get(at).copied().unwrap_or(0)
     }
 
     pub(super) fn number(&self, at: usize) -> u32 {
@@ -72,10 +72,10 @@ impl Look<'_> {
     /// The options of TCP; none if the header says that it is shorter than 20 bytes, or is not all there.
     fn options(&self) -> Option<&[u8]> {
         let len = usize::from(self.transport(12) >> 4) * 4;
-        self.wire.from_transport().get(TCP_HEADER..len)
+        self.wire.transport_bytes().get(TCP_HEADER..len)
     }
 
-    pub(super) fn tcpmss(&self, of: &TcpMss) -> Says {
+    pub(super) fn tcpmss(&self, of: TcpMss) -> Says {
         match self.options() {
             None => Says::Drops,
             Some(options) => Says::Holds(of.contains(options)),
@@ -107,16 +107,16 @@ impl Look<'_> {
         if self.is_v4() { self.network(1) } else { self.network(0) << 4 | self.network(1) >> 4 }
     }
 
-    pub(super) fn ecn(&self, of: &Ecn) -> bool {
+    pub(super) fn ecn(&self, of: Ecn) -> bool {
         let bit = |wanted: Option<bool>, mask: u8| {
-            let there = self.wire.from_transport().len() >= TCP_HEADER;
+            let there = self.wire.transport_bytes().len() >= TCP_HEADER;
             wanted.is_none_or(|wanted| there && (self.transport(13) & mask != 0) == wanted)
         };
         of.ip.is_none_or(|ip| ip.contains(&(self.dsfield() & 3))) && bit(of.ece, 0x40) && bit(of.cwr, 0x80)
     }
 
     pub(super) fn addrs(&self) -> (Option<IpAddr>, Option<IpAddr>) {
-        let bytes = self.wire.from_network();
+        let bytes = self.wire.network_bytes();
         let four = |at: usize| {
             let octets: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
             Some(IpAddr::from(Ipv4Addr::from(octets)))
@@ -160,7 +160,7 @@ impl Look<'_> {
     pub(super) fn text(&self, of: &Text) -> Says {
         let same =
             |one: &[u8]| if of.ignore_case { one.eq_ignore_ascii_case(&of.text) } else { one == of.text };
-        let anywhere = of.text.is_empty() || self.wire.from_network().windows(of.text.len()).any(same);
+        let anywhere = of.text.is_empty() || self.wire.network_bytes().windows(of.text.len()).any(same);
         if anywhere { Says::Asks } else { Says::Holds(of.invert) }
     }
 

@@ -40,7 +40,7 @@ impl<'a> Run<'_, 'a> {
                 }
             }
             T::Mark { .. } | T::Connmark(_) | T::Hmark { .. } => {
-                (self.state.mark, self.state.ct_mark) = marked
+                (self.state.mark, self.state.ct_mark) = marked;
             }
             T::Set(of) if of.map.is_some() => (self.state.mark, self.state.priority) = (None, None),
             T::Classify(priority) => self.state.priority = Some(*priority),
@@ -52,7 +52,7 @@ impl<'a> Run<'_, 'a> {
             }
             T::Tos { value, mask } => self.set_dsfield(*value, *mask),
             T::Dscp(dscp) => self.set_dsfield(dscp << 2, 0xfc),
-            T::Ecn(of) => self.ecn(of),
+            T::Ecn(of) => self.ecn(*of),
             T::TcpMss(size) => return self.tcpmss(*size),
             T::TcpOptStrip(_) if !self.packet.later_fragment => self.wire.forget_behind(TCP_HEADER),
             // Which address it becomes is not computed.
@@ -121,7 +121,7 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    fn ecn(&mut self, of: &EcnSet) {
+    fn ecn(&mut self, of: EcnSet) {
         if let Some(bits) = of.ip {
             self.set_dsfield(bits, 3);
         }
@@ -143,7 +143,7 @@ impl<'a> Run<'_, 'a> {
         if self.packet.later_fragment {
             return Step::On;
         }
-        let header = self.wire.from_transport();
+        let header = self.wire.transport_bytes();
         let len = header.get(DATA_OFFSET).map_or(0, |byte| usize::from(byte >> 4) * 4);
         let Some(options) = header.get(TCP_HEADER..len) else { return Step::Verdict(&DROP) };
         let found = crate::xt::tcp_option(options, OPTION[0]);

@@ -1,0 +1,43 @@
+//! `explain`: what happens to one imagined packet, who says so, and which rules it passes; changes nothing.
+
+mod answer;
+mod json;
+mod look;
+mod show;
+
+use super::Outcome;
+use crate::cli::{Explain, POLICY};
+use crate::exit::{Exit, Failure};
+use crate::host;
+use crate::terminal::Terminal;
+use answer::Answer;
+use doorward::explain::{self, Asked, Wrong};
+use doorward::resolve::model::Way;
+use look::Looked;
+use std::borrow::Cow;
+use std::path::Path;
+
+pub(super) fn run(args: &Explain, terminal: &mut Terminal) -> Outcome {
+    let words: Vec<Cow<str>> = args.words.iter().map(|word| word.to_string_lossy()).collect();
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    let Asked { question, file } = explain::read(&words).map_err(|wrong| usage(&wrong))?;
+    let ends: Vec<_> = question.from.into_iter().chain(question.to).collect();
+    let facts = host::surroundings(&ends, question.way == Way::Out);
+    let assumed = explain::assume(&question, &facts).map_err(|wrong| usage(&wrong))?;
+    let file = file.and_then(|at| args.words.get(at)).map(Path::new);
+    let looked = match file {
+        Some(file) => Looked::policy(file, &facts, args.output.json, terminal)?,
+        None => Looked::kernel(Path::new(POLICY), &facts, args.output.json, terminal)?,
+    };
+    let answer = Answer::to(assumed, &facts, looked, args.whole_kernel)?;
+    if args.output.json {
+        terminal.json(&json::answer(&answer));
+    } else {
+        show::answer(&answer, args.path, terminal);
+    }
+    Ok(if answer.disagreement.is_some() { Exit::False } else { Exit::Done })
+}
+
+fn usage(wrong: &Wrong) -> Failure {
+    wrong.ways_out.iter().fold(Failure::new(Exit::Usage, &wrong.message), Failure::way_out)
+}
