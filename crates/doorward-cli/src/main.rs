@@ -10,6 +10,7 @@ mod json;
 mod kernel;
 mod load;
 mod lock;
+mod needless;
 mod policy;
 mod rehearse;
 mod terminal;

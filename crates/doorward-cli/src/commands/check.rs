@@ -5,6 +5,7 @@ use crate::cli::OnePolicy;
 use crate::exit::Exit;
 use crate::expectations;
 use crate::files::Disk;
+use crate::needless;
 use crate::policy::{self, Policy};
 use crate::terminal::Terminal;
 use crate::text::{Line, Tone, count};
@@ -17,7 +18,12 @@ const MANY: usize = 1000;
 
 pub(super) fn run(args: &OnePolicy, terminal: &mut Terminal) -> Outcome {
     let disk = Disk::new(&args.file);
-    let policy = policy::open(&disk)?;
+    let mut policy = policy::open(&disk)?;
+    if let Some(resolved) = &policy.resolved {
+        let more = needless::warnings(&policy, resolved);
+        policy.reports.extend(more);
+        policy.reports.sort_by_key(|report| (report.span.file, report.span.start));
+    }
     let proven = policy.resolved.as_ref().map(|resolved| {
         terminal.progress("proving", resolved.rules.len() > MANY);
         prove::compiled(resolved, &policy.host, &Options::default())

@@ -148,6 +148,11 @@ pub fn sentence(rule: &Rule, place: Place, terms: &mut Terms) -> Option<Pred> {
     })
 }
 
+/// The packets of a place that come from those who are trusted.
+pub fn trusted(policy: &Resolved, place: Place, terms: &mut Terms) -> Pred {
+    Writer { policy, place, terms, own_addresses: false }.trusted()
+}
+
 /// The connections within a scope that are about some traffic, for expectations.
 pub fn asked(traffic: &[Traffic], scope: &Scope, place: Place, terms: &mut Terms) -> Pred {
     let policy = Resolved::empty();

@@ -35,8 +35,8 @@ pub fn value_of(packet: &Packet, field: &Field) -> u128 {
         Field::HasOwner | Field::HasMeta(MetaKey::Skuid | MetaKey::Skgid) => packet.owner.is_some().into(),
         Field::User => packet.owner.map_or(0, |(user, _)| user.into()),
         Field::Group => packet.owner.map_or(0, |(_, group)| group.into()),
-        Field::Byte(base, at) => bytes(header(packet, *base), *at, 1),
-        Field::Reaches(base, end) => u128::from(header(packet, *base).len() >= *end as usize),
+        Field::Byte(base, at) => bytes(&from(packet, *base), *at, 1),
+        Field::Reaches(base, end) => u128::from(from(packet, *base).len() >= *end as usize),
         Field::HasHeader(exthdr::IPV6, number) => {
             packet.extensions.iter().any(|(known, _)| known == number).into()
         }
@@ -101,7 +101,7 @@ pub fn tells(packet: &Packet, field: &Field) -> bool {
         }
         Field::HasCt(key, _) => *key == CtKey::Helper,
         Field::HasHeader(op, _) | Field::Header(op, ..) => *op == exthdr::IPV6,
-        Field::HasMeta(_) | Field::Banned | Field::Room(_) => false,
+        Field::HasMeta(_) | Field::Banned | Field::Carried | Field::Room(_) => false,
         _ => true,
     }
 }
@@ -135,12 +135,17 @@ fn entry(packet: &Packet) -> Option<&Entry> {
     }
 }
 
-fn header(packet: &Packet, base: PayloadBase) -> &[u8] {
+/// The packet from the start of a header on: loads run on into what stands behind.
+fn from(packet: &Packet, base: PayloadBase) -> Vec<u8> {
+    let extensions = packet.extensions.iter().flat_map(|(_, header)| header);
+    let network = || packet.network.iter().chain(extensions).chain(&packet.transport);
     match base {
-        PayloadBase::Link => &packet.link,
-        PayloadBase::Network => &packet.network,
-        PayloadBase::Transport => &packet.transport,
-        PayloadBase::Inner | PayloadBase::Other(_) => &[],
+        // Without a link header nothing is read from its place.
+        PayloadBase::Link if packet.link.is_empty() => Vec::new(),
+        PayloadBase::Link => packet.link.iter().chain(network()).copied().collect(),
+        PayloadBase::Network => network().copied().collect(),
+        PayloadBase::Transport => packet.transport.clone(),
+        PayloadBase::Inner | PayloadBase::Other(_) => Vec::new(),
     }
 }
 

@@ -26,6 +26,28 @@ impl Space {
         !at.is_empty()
     }
 
+    /// The set of the packets with these values, whatever the fields are that have none.
+    pub fn only(&mut self, value: &dyn Fn(&Field) -> Option<u128>) -> Node {
+        let mut variables: Vec<(u32, bool)> = Vec::new();
+        for (place, coded) in self.coded.iter().enumerate() {
+            let Some(value) = value(&coded.field) else { continue };
+            let number = match &coded.classes {
+                Some(_) => u128::from(self.class(place, value)),
+                None => value,
+            };
+            variables.extend(
+                coded.levels().zip((0..coded.bits).rev()).map(|(level, bit)| (level, number >> bit & 1 == 1)),
+            );
+        }
+        variables.sort_unstable();
+        let mut node = Node::TRUE;
+        for (level, set) in variables.into_iter().rev() {
+            let (low, high) = if set { (Node::FALSE, node) } else { (node, Node::FALSE) };
+            node = self.diagram.make(level, low, high);
+        }
+        self.diagram.and(node, self.domain)
+    }
+
     /// The field of a level, and which of its bits stands there.
     fn variable(&self, level: u32) -> Option<(usize, u32)> {
         // Fields that take turns begin one after the other: the last that begins before is it, or the one before.

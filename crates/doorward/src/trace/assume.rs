@@ -3,7 +3,8 @@
 use crate::ruleset::Expr;
 
 /// Answers what cannot be told from the packet: limits, quotas, members of sets that packets fill, random
-/// numbers, the clock, expressions without a type.
+/// numbers, the clock, expressions without a type; and whether the kernel is one that reads transport headers
+/// out of later fragments.
 pub trait Assume {
     /// Whether it holds: the expression goes on, or the set has the key.
     fn holds(&mut self, what: &Unknown<'_>) -> bool;

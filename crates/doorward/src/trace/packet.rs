@@ -23,7 +23,8 @@ pub struct Packet {
     pub transport: Vec<u8>,
     /// Transport protocol, behind any extension headers of IPv6.
     pub l4proto: u8,
-    /// A later fragment: it has no transport header, and no load from one succeeds.
+    /// A later fragment: it has no transport header. No load from one succeeds, but kernels up to Linux 6.18 let
+    /// short ones read what stands in its place; which kernel it is, is assumed.
     pub later_fragment: bool,
     /// Extension headers of IPv6 in their order: number and bytes. Not part of [`Packet::network`].
     pub extensions: Vec<(u8, Vec<u8>)>,

@@ -6,7 +6,7 @@ use super::load::{self, Load, Seen};
 use super::machine::Program;
 use super::options::{self, Found};
 use super::walk::{Run, Step};
-use crate::ruleset::{Bitop, CmpOp, CtKey, Expr, MetaKey, PayloadBase, Reg, TableFamily, exthdr};
+use crate::ruleset::{Bitop, CmpOp, CtKey, Expr, MetaKey, PayloadBase, Reg, TableFamily, Verdict, exthdr};
 use std::cmp::Ordering;
 
 /// The most that one load stores (all registers).
@@ -21,7 +21,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 self.load(expr, *dreg, &load)
             }
             Expr::MetaSet { key, sreg } => self.set_meta(*key, *sreg),
-            Expr::Payload { base, offset, len, dreg } => self.payload(*base, (*offset, *len), *dreg),
+            Expr::Payload { base, offset, len, dreg } => self.payload(expr, *base, (*offset, *len), *dreg),
             Expr::PayloadSet { base, offset, len, sreg, .. } => {
                 self.set_payload(*base, (*offset, *len), *sreg)
             }
@@ -133,6 +133,17 @@ impl<'r, 'a> Run<'r, 'a> {
         }
     }
 
+    /// A match of iptables drops a packet at once where the header that it looks for is not whole (`hotdrop`).
+    pub(super) fn unknown_match(&mut self, expr: &Expr) -> Step<'a> {
+        if self.ask(expr, None) {
+            Step::On
+        } else if !self.wire.is_whole() && self.ask(expr, None) {
+            Step::Verdict(&Verdict::Drop)
+        } else {
+            Step::Break
+        }
+    }
+
     fn load(&mut self, expr: &Expr, dreg: Reg, load: &Load) -> Result<Step<'a>, Stop> {
         match load {
             Load::Value(value) => self.registers.store(dreg, value.bytes())?,
@@ -146,9 +157,19 @@ impl<'r, 'a> Run<'r, 'a> {
         Ok(Step::On)
     }
 
-    fn payload(&mut self, base: PayloadBase, (offset, len): (u32, u32), dreg: Reg) -> Result<Step<'a>, Stop> {
-        match self.wire.load(base, offset, len) {
-            Some(_) if !self.wire.knows(base, offset, size(len)?) => {
+    /// A load from a later fragment's transport header breaks, but not in every kernel: that is asked.
+    fn payload(
+        &mut self,
+        expr: &Expr,
+        base: PayloadBase,
+        (offset, len): (u32, u32),
+        dreg: Reg,
+    ) -> Result<Step<'a>, Stop> {
+        let mistaken = self.wire.mistaken(base, offset, len).is_some() && self.ask(expr, None);
+        let bytes =
+            if mistaken { self.wire.mistaken(base, offset, len) } else { self.wire.load(base, offset, len) };
+        match bytes {
+            Some(_) if !mistaken && !self.wire.knows(base, offset, size(len)?) => {
                 self.registers.forget(dreg, size(len)?)?;
             }
             Some(bytes) => self.registers.store(dreg, bytes)?,

@@ -8,6 +8,8 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const GRE: u8 = 47;
 const IPIP: u8 = 4;
+const DCCP: u8 = 33;
+const SCTP: u8 = 132;
 
 /// The bytes of a packet, as rules may change them.
 pub(super) struct Wire {
@@ -51,6 +53,30 @@ impl Wire {
     /// Bytes of the packet: from a header on, across the ones behind it, as the kernel copies them.
     pub(super) fn load(&self, base: PayloadBase, offset: u32, len: u32) -> Option<&[u8]> {
         self.from(self.base(base)?, offset, len)
+    }
+
+    /// Whether the whole transport header is surely there, chunks and options included.
+    pub(super) fn is_whole(&self) -> bool {
+        const LONGEST_WITHOUT_OPTIONS: usize = 20;
+        let there = self.bytes.len() - self.transport;
+        match self.l4proto {
+            _ if self.later_fragment => false,
+            TCP => self.tcp().is_some(),
+            DCCP | SCTP => false,
+            _ => there >= LONGEST_WITHOUT_OPTIONS,
+        }
+    }
+
+    /// What kernels find that forget to look whether a packet is a later fragment, as `nft_payload_fast_eval`
+    /// does up to Linux 6.18: short loads within words only. In IPv6 they know no place of a transport header
+    /// and read from the start of the packet.
+    pub(super) fn mistaken(&self, base: PayloadBase, offset: u32, len: u32) -> Option<&[u8]> {
+        let short = matches!(len, 1 | 2 | 4) && offset.is_multiple_of(len);
+        if base != PayloadBase::Transport || !self.later_fragment || !short {
+            return None;
+        }
+        let four = self.bytes.get(self.network).is_some_and(|first| first >> 4 == 4);
+        self.from(if four { self.transport } else { self.network }, offset, len)
     }
 
     /// Bytes behind the start of the network header.

@@ -85,3 +85,21 @@ fn extensions_that_nobody_knows_are_asked() {
     let rule = vec![unknown("match", b"garbage"), accept()];
     assert_eq!(asked(table(vec![rule]), false), (End::Dropped, vec![(0, 0, 0)]));
 }
+
+/// A match of iptables that finds no whole header drops the packet at once (`hotdrop`): found by sending three
+/// bytes of UDP at a real ruleset.
+#[test]
+fn a_match_of_iptables_may_drop_what_is_cut_off() {
+    let tables = [table(vec![vec![unknown("match", b""), drop()], vec![accept()]])];
+    let cut = Packet { transport: vec![3, 255, 3], l4proto: 17, ..syn() };
+    let ends = |packet: &Packet| {
+        let mut ends = Vec::new();
+        for answers in [[false, false], [false, true]] {
+            let mut answers = answers.into_iter();
+            ends.push(trace::hook(&tables, packet, &mut |_: &Unknown| answers.next().unwrap()).end);
+        }
+        ends
+    };
+    assert_eq!(ends(&syn()), [End::Accepted, End::Accepted]);
+    assert_eq!(ends(&cut), [End::Accepted, End::Dropped]);
+}

@@ -53,6 +53,7 @@ impl<'a> Run<'_, 'a> {
             Says::Holds(true) => Step::On,
             Says::Holds(false) => Step::Break,
             Says::Drops => Step::Verdict(&DROP),
+            Says::Asks if found.basis() == Basis::Unknown => self.unknown_match(expr),
             Says::Asks => self.doubt(expr, None),
         };
         match found {
