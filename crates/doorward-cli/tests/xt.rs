@@ -5,16 +5,22 @@
 //! --test xt` writes what stands behind the arrows anew; read the difference before you commit it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "xt/agree.rs"]
+mod agree;
 #[path = "xt/corpus.rs"]
 mod corpus;
+#[path = "xt/judged.rs"]
+mod judged;
 #[path = "../../doorward-kernel/tests/common/mod.rs"]
 mod oracle;
+#[path = "xt/packets.rs"]
+mod packets;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use doorward::ruleset::{Rule, Ruleset, TableFamily};
+use doorward::ruleset::{Base, Rule, TableFamily};
 use doorward::xt::{self, Xt};
 use doorward_kernel::Socket;
 use oracle::{fresh, read, skip};
@@ -41,26 +47,25 @@ fn rules_of_iptables_with_rare_modules() {
 
 /// Compares the cases of a file; those that do not load here.
 fn compare(file: &str) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/xt").join(file);
-    let text = std::fs::read_to_string(&path).unwrap();
     let (_own, socket) = fresh();
     let (mut found, mut missing) = (String::new(), Vec::new());
+    let text = std::fs::read_to_string(path(file)).unwrap();
+    let mut cases = cases(file, &socket).into_iter();
     for line in text.lines() {
-        let rule = line.split(" => ").next().unwrap();
-        if rule.is_empty() || rule.starts_with('#') {
+        if is_no_case(line) {
             writeln!(found, "{line}").unwrap();
             continue;
         }
-        match add(&socket, rule) {
-            Ok(values) => writeln!(found, "{rule} => {values}").unwrap(),
-            Err(error) => {
+        match cases.next().unwrap() {
+            (rule, Ok(case)) => writeln!(found, "{rule} => {}", told(&case)).unwrap(),
+            (rule, Err(error)) => {
                 writeln!(found, "{line}").unwrap();
                 missing.push(format!("`{rule}` does not load: {error}"));
             }
         }
     }
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &found).unwrap();
+        std::fs::write(path(file), &found).unwrap();
     }
     for (expected, found) in text.lines().zip(found.lines()) {
         assert_eq!(expected, found, "expected, found");
@@ -68,8 +73,31 @@ fn compare(file: &str) -> Vec<String> {
     missing
 }
 
-/// Adds a rule, and tells what it has of iptables.
-fn add(socket: &Socket, rule: &str) -> Result<String, String> {
+fn path(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/xt").join(file)
+}
+
+fn is_no_case(line: &str) -> bool {
+    line.is_empty() || line.starts_with('#')
+}
+
+/// A rule as the kernel shows it.
+struct Case {
+    text: String,
+    family: TableFamily,
+    /// Where its chain stands.
+    base: Base,
+    rule: Rule,
+}
+
+/// Adds the rules of a file one after another; with its text each one, or why it does not load.
+fn cases(file: &str, socket: &Socket) -> Vec<(String, Result<Case, String>)> {
+    let text = std::fs::read_to_string(path(file)).unwrap();
+    let rules = text.lines().filter(|line| !is_no_case(line)).map(|line| line.split(" => ").next().unwrap());
+    rules.map(|rule| (rule.to_owned(), add(socket, rule))).collect()
+}
+
+fn add(socket: &Socket, rule: &str) -> Result<Case, String> {
     let (family, args) = rule.split_once(' ').unwrap();
     let args = words(args);
     let program = if family == "6" { "ip6tables-nft" } else { "iptables-nft" };
@@ -84,8 +112,16 @@ fn add(socket: &Socket, rule: &str) -> Result<String, String> {
     let (table, chain) = (after("-t").unwrap_or("filter"), after("-A").unwrap());
     let family = if family == "6" { TableFamily::Ip6 } else { TableFamily::Ip };
     let ruleset = read(socket);
-    let values = values(family, last_rule(&ruleset, family, table, chain));
-    Ok(if values.is_empty() { "native".to_owned() } else { values.join("; ") })
+    let table = ruleset.tables.iter().find(|one| one.family == family && one.name == table).unwrap();
+    let chain = table.chain(chain).unwrap();
+    let (base, rule_read) = (chain.base.clone().unwrap(), chain.rules.last().unwrap().clone());
+    Ok(Case { text: rule.to_owned(), family, base, rule: rule_read })
+}
+
+/// What a rule has of iptables.
+fn told(case: &Case) -> String {
+    let values = values(case.family, &case.rule);
+    if values.is_empty() { "native".to_owned() } else { values.join("; ") }
 }
 
 /// The words of a line, where quotes keep some together.
@@ -98,11 +134,6 @@ fn words(line: &str) -> Vec<String> {
         }
     }
     words
-}
-
-fn last_rule<'a>(ruleset: &'a Ruleset, family: TableFamily, table: &str, chain: &str) -> &'a Rule {
-    let table = ruleset.tables.iter().find(|one| one.family == family && one.name == table).unwrap();
-    table.chain(chain).unwrap().rules.last().unwrap()
 }
 
 fn values(family: TableFamily, rule: &Rule) -> Vec<String> {

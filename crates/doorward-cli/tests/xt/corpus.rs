@@ -96,7 +96,7 @@ impl Seen {
 }
 
 /// All files below a folder in their order.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut entries: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -144,7 +144,7 @@ fn run(six: bool, args: &[String]) -> Result<(), ()> {
     output.status.success().then_some(()).ok_or(())
 }
 
-fn restore(program: &str, text: &str) -> Result<(), ()> {
+pub(super) fn restore(program: &str, text: &str) -> Result<(), ()> {
     let mut child = Command::new(program)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

@@ -244,7 +244,7 @@ impl Writer<'_> {
         all.push(Pred::all([new, is_error.clone()]).negated());
         // Who opens something sends in its own direction; replies are none of that, and errors quote either.
         let opens = self.terms.equals(&Field::Direction, 0);
-        let echo = Pred::all([is_icmp, self.echo_request()]);
+        let echo = Pred::all([is_icmp.clone(), self.echo_request()]);
         let replies = Pred::all([self.state(state::ESTABLISHED), echo.negated()]);
         let quoted = Pred::all([self.state(state::RELATED), is_error]);
         all.push(Pred::any([opens, replies, quoted]));
@@ -252,6 +252,11 @@ impl Writer<'_> {
         if self.place.translated {
             let invalid = self.state(state::INVALID);
             all.push(Pred::any([untracked, invalid]).negated());
+            // Redirects and the like quote a connection too, whose opener is not their source: nothing is said of
+            // them where the opener of a translated connection is looked up.
+            let others =
+                self.icmp_types(if self.family() == Family::V4 { &[(4, 5)] } else { &[(0, 0), (5, 127)] });
+            all.push(Pred::all([self.state(state::RELATED), is_icmp, others]).negated());
         } else {
             all.push(Pred::any([untracked.negated(), neighbours.clone()]));
         }

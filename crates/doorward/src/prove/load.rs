@@ -38,6 +38,15 @@ impl Stand {
             untranslated: first && priority < DESTINATION_NAT,
         }
     }
+
+    /// The fields in which the destination address and port of a packet are found here.
+    pub(super) fn destination(self) -> (Field, Field) {
+        if self.slice.translated && self.untranslated {
+            (Field::AddressedTo, Field::AddressedPort)
+        } else {
+            (Field::Destination, Field::Port)
+        }
+    }
 }
 
 /// What a load yields.
@@ -110,13 +119,14 @@ impl Symbols<'_> {
                 let if_so = self.terms.flag(&Field::HasMeta(key));
                 return Loaded { if_so, bytes: self.field(Field::Meta(key)) };
             }
-            MetaKey::Len
-            | MetaKey::Priority
-            | MetaKey::Mark
-            | MetaKey::Iif
-            | MetaKey::Oif
-            | MetaKey::Cpu
-            | MetaKey::Cgroup => host_order(self.field(Field::Meta(key))),
+            MetaKey::Cgroup => {
+                // Without a socket there is none.
+                let if_so = self.terms.flag(&Field::HasMeta(key));
+                return Loaded { if_so, bytes: host_order(self.field(Field::Meta(key))) };
+            }
+            MetaKey::Len | MetaKey::Priority | MetaKey::Mark | MetaKey::Iif | MetaKey::Oif | MetaKey::Cpu => {
+                host_order(self.field(Field::Meta(key)))
+            }
             MetaKey::Other(_) => {
                 let if_so = self.terms.flag(&Field::HasMeta(key));
                 let words: Arc<str> = format!("meta key {}", key.number()).into();
@@ -136,11 +146,7 @@ impl Symbols<'_> {
     ) -> Loaded {
         let end = offset.saturating_add(len);
         let four = self.terms.family() == Family::V4;
-        let (destination, port) = if stand.slice.translated && stand.untranslated {
-            (Field::AddressedTo, Field::AddressedPort)
-        } else {
-            (Field::Destination, Field::Port)
-        };
+        let (destination, port) = stand.destination();
         let (if_so, named): (Pred, Vec<(u32, Field)>) = match base {
             PayloadBase::Network if four => (
                 self.reaches(base, end, 20),
@@ -150,7 +156,7 @@ impl Symbols<'_> {
                 let mut named = vec![(8, Field::Source), (24, destination)];
                 // The next header is the protocol unless there are headers between.
                 let plain = (offset..end).contains(&6) && {
-                    let direct = self.terms.flag(&Field::Unknown("there are extension headers".to_owned()));
+                    let direct = self.terms.flag(&Field::Unknown(super::point::EXTENDED.to_owned()));
                     choices.choose(direct.negated())
                 };
                 if plain {
@@ -188,7 +194,7 @@ impl Symbols<'_> {
     }
 
     /// Every transport header has 8 bytes, that of TCP 20.
-    fn transport_reaches(&mut self, end: u32) -> Pred {
+    pub(super) fn transport_reaches(&mut self, end: u32) -> Pred {
         const SHORTEST: u32 = 8;
         const TCP: (u128, u32) = (6, 20);
         if end <= SHORTEST {
@@ -202,7 +208,10 @@ impl Symbols<'_> {
     }
 
     /// Whether conntrack has an entry; without one nothing but the state can be loaded.
-    pub(super) fn tracked(&mut self) -> Pred {
+    pub(super) fn tracked(&mut self, stand: Stand) -> Pred {
+        if stand.early {
+            return Pred::Const(false);
+        }
         let without = vec![(state::INVALID, state::INVALID), (state::UNTRACKED, state::UNTRACKED)];
         self.terms.within(&Field::State, without).negated()
     }
@@ -225,7 +234,7 @@ impl Symbols<'_> {
             bytes.extend(self.field(Field::State));
             return Loaded::always(host_order(bytes));
         }
-        let tracked = self.tracked();
+        let tracked = self.tracked(stand);
         let bytes = match key {
             CtKey::Direction => self.field(Field::Direction),
             CtKey::Status => {
@@ -244,7 +253,11 @@ impl Symbols<'_> {
                 return Loaded { if_so: Pred::all([tracked, there]), bytes };
             }
             CtKey::L3protocol => known(&[if self.terms.family() == Family::V4 { 2 } else { 10 }]),
-            CtKey::Protocol => self.field(Field::Protocol),
+            CtKey::Protocol => {
+                let error = self.icmp_error();
+                let field = if choices.choose(error) { Field::Ct(key, None) } else { Field::Protocol };
+                self.field(field)
+            }
             CtKey::Src | CtKey::SrcIp | CtKey::SrcIp6 | CtKey::Dst | CtKey::DstIp | CtKey::DstIp6 => {
                 return self.tuple_address(slice, key, dir, tracked, choices);
             }
@@ -256,6 +269,19 @@ impl Symbols<'_> {
             _ => self.field(Field::Ct(key, dir)),
         };
         Loaded { if_so: tracked, bytes }
+    }
+
+    /// Whether the packet is an error of ICMP: its connection is that of what it is about, which has another
+    /// protocol and other ends than the packet.
+    fn icmp_error(&mut self) -> Pred {
+        // Type and code stand where others have the source port.
+        let (protocol, types) = match self.terms.family() {
+            Family::V4 => (1, vec![(0x0300, 0x05ff), (0x0b00, 0x0cff)]),
+            Family::V6 => (58, vec![(0, 0x7fff)]),
+        };
+        let related = self.terms.equals(&Field::State, state::RELATED);
+        let icmp = self.terms.equals(&Field::Protocol, protocol);
+        Pred::all([related, icmp, self.terms.within(&Field::SourcePort, types)])
     }
 
     /// An address of the connection. Of what opens one these are the packet's own, but for a translated end.
@@ -275,11 +301,19 @@ impl Symbols<'_> {
         if other_family {
             return Loaded { if_so: Pred::Const(false), bytes: known(&[0; 16]) };
         }
+        // What a table of one family calls so, one of both families calls by the family.
+        let key = match (self.terms.family(), source) {
+            (Family::V4, true) => CtKey::SrcIp,
+            (Family::V4, false) => CtKey::DstIp,
+            (Family::V6, true) => CtKey::SrcIp6,
+            (Family::V6, false) => CtKey::DstIp6,
+        };
         let field = if slice.translated && dir == Some(CtDir::Original) && !source {
             Field::AddressedTo
         } else {
             let first = self.terms.equals(&Field::Direction, 0);
-            let opening = choices.choose(first);
+            let error = self.icmp_error();
+            let opening = choices.choose(Pred::all([first, error.negated()]));
             match (opening, dir, source) {
                 (true, Some(CtDir::Original), true) => Field::Source,
                 // A reply is expected back from where the packet goes now.

@@ -4,12 +4,14 @@
 //! opened the connection), the rule is lowered once for each way, behind the condition that tells them apart.
 
 use super::lens::Lens;
+use super::lists::Lists;
 use super::load::{Choices, Stand};
 use super::lookup::{Hits, Known, describe};
 use super::symbol::{Byte, Registers, Symbols, known};
+use super::xtables::only_tells;
 use crate::ruleset::{
-    Bitop, CmpOp, CtKey, Data, Dynset, DynsetOp, Expr, LookupTarget, MetaKey, Reg, Rule, Table, TableFamily,
-    Verdict,
+    Bitop, CmpOp, CtKey, Data, Dynset, DynsetOp, Expr, LookupTarget, MetaKey, PayloadBase, Reg, Rule, Table,
+    TableFamily, Verdict, exthdr,
 };
 use crate::space::{Bit, Field, Pred, Terms};
 use rustc_hash::FxHashMap as HashMap;
@@ -29,6 +31,8 @@ pub(super) enum Op {
     Map(Vec<(Pred, Verdict)>),
     /// Changes a mark: for each case what its bits become, from the lowest on.
     Assign { field: Field, cases: Vec<(Pred, Vec<Becomes>)> },
+    /// Writes to the packet: what was known of it there is forgotten, but for this.
+    Overwrite { what: Overwritten, becomes: Pred },
     /// Does something that later packets, or people, notice.
     Effect(Arc<str>),
 }
@@ -40,8 +44,43 @@ pub(super) enum Becomes {
     Same,
     /// This.
     Bit(Bit),
-    /// What a bit of the other mark is.
+    /// What a bit of either mark is.
     Of(Field, u32),
+    /// The other, where a bit of the other mark is set.
+    Xor(Field, u32),
+}
+
+/// What a rule writes to.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Overwritten {
+    /// One field.
+    Field(Field),
+    /// The options of TCP.
+    TcpOptions,
+}
+
+/// How a question begins whose answer stands in the bytes of the packet: another one once they are written to.
+pub(super) const BYTES: &str = "bytes of the packet: ";
+
+impl Overwritten {
+    /// Whether nothing is known of a field any more.
+    pub(super) fn touches(&self, field: &Field) -> bool {
+        match (self, field) {
+            (_, Field::Unknown(words)) => words.starts_with(BYTES),
+            (Overwritten::Field(mine), other) => mine == other,
+            (Overwritten::TcpOptions, Field::HasHeader(op, _) | Field::Header(op, ..)) => {
+                *op == exthdr::TCPOPT
+            }
+            // With one that is put in, the lengths of the headers change too.
+            (Overwritten::TcpOptions, Field::Meta(MetaKey::Len) | Field::Reaches(..)) => true,
+            (Overwritten::TcpOptions, Field::Byte(base, at)) => match base {
+                PayloadBase::Network => (2..6).contains(at),
+                PayloadBase::Transport => *at >= 12,
+                _ => true,
+            },
+            (Overwritten::TcpOptions, _) => false,
+        }
+    }
 }
 
 /// One of several ways through a rule that exclude each other.
@@ -60,6 +99,7 @@ pub(super) struct Shared<'a> {
     pub(super) asked: &'a mut HashMap<String, u32>,
     pub(super) known: &'a mut Known,
     pub(super) lens: &'a Lens,
+    pub(super) lists: &'a mut Lists,
     /// Whether log lines and counters are noticed too.
     pub(super) effects: bool,
 }
@@ -90,6 +130,7 @@ pub(super) fn rule(
             },
             known: shared.known,
             lens: shared.lens,
+            lists: shared.lists,
             effects: shared.effects,
             stand,
             table,
@@ -98,7 +139,11 @@ pub(super) fn rule(
             rate: None,
         };
         lowering.all(rule, &mut chosen);
-        let (ops, trail) = (lowering.ops, lowering.symbols.trail);
+        let (mut ops, trail) = (lowering.ops, lowering.symbols.trail);
+        if matches!(ops.last(), Some(Op::Test(_))) {
+            // Nothing depends on it.
+            ops.pop();
+        }
         if chosen.fork.is_some() || !open.is_empty() {
             // Each way asks anew.
             for words in &trail {
@@ -136,11 +181,11 @@ impl Choices for Path {
         if let Pred::Const(value) = condition {
             return value;
         }
-        if let Some(at) = self.conditions.iter().position(|known| *known == condition) {
-            return self.sides.get(at).copied().unwrap_or(false);
+        if self.conditions.contains(&condition) {
+            return true;
         }
-        if let Some(at) = self.conditions.iter().position(|known| *known == condition.clone().negated()) {
-            return !self.sides.get(at).copied().unwrap_or(false);
+        if self.conditions.contains(&condition.clone().negated()) {
+            return false;
         }
         let Some(side) = self.sides.get(self.at).copied() else {
             if self.at < MOST_CHOICES {
@@ -154,15 +199,17 @@ impl Choices for Path {
     }
 }
 
-struct Lowering<'a, 's> {
-    symbols: Symbols<'s>,
+/// A rule on its way.
+pub(super) struct Lowering<'a, 's> {
+    pub(super) symbols: Symbols<'s>,
     known: &'s mut Known,
     lens: &'s Lens,
+    pub(super) lists: &'s mut Lists,
     effects: bool,
-    stand: Stand,
-    table: (usize, &'a Table),
+    pub(super) stand: Stand,
+    pub(super) table: (usize, &'a Table),
     registers: Registers,
-    ops: Vec<Op>,
+    pub(super) ops: Vec<Op>,
     /// The rate of log lines.
     rate: Option<String>,
 }
@@ -172,10 +219,13 @@ impl<'s> Lowering<'_, 's> {
         for (at, expr) in rule.exprs.iter().enumerate() {
             self.symbols.place.1 = &rule.exprs[at + 1..];
             self.expr(expr, choices);
-            if matches!(
-                self.ops.last(),
-                Some(Op::Test(Pred::Const(false)) | Op::Verdict(_) | Op::Reject | Op::Map(_))
-            ) {
+            let ends = match self.ops.last() {
+                Some(Op::Test(Pred::Const(false)) | Op::Reject) => true,
+                Some(Op::Verdict(verdict)) => *verdict != Verdict::Continue,
+                Some(Op::Map(map)) => map.iter().all(|(_, verdict)| *verdict != Verdict::Continue),
+                _ => false,
+            };
+            if ends {
                 // What stands behind is never reached.
                 return;
             }
@@ -183,7 +233,7 @@ impl<'s> Lowering<'_, 's> {
     }
 
     /// Tests in a row are one.
-    fn test(&mut self, pred: Pred) {
+    pub(super) fn test(&mut self, pred: Pred) {
         if pred == Pred::Const(true) {
             return;
         }
@@ -256,24 +306,30 @@ impl<'s> Lowering<'_, 's> {
             }
             Expr::MetaSet { key: MetaKey::Mark, sreg } => self.assign(Field::MARK, *sreg),
             Expr::CtSet { key: CtKey::Mark, sreg, .. } => {
-                let tracked = self.symbols.tracked();
+                let tracked = self.symbols.tracked(self.stand);
                 // Without an entry nothing is set, and the rule goes on.
                 self.assign_if(Field::CT_MARK, *sreg, &tracked);
             }
             Expr::MetaSet { key, sreg } => {
                 let bytes = self.registers.get(*sreg, 4);
                 self.effect(&format!("sets meta {key:?} to {}", describe(&bytes)));
+                self.overwrite(Overwritten::Field(Field::Meta(*key)), Pred::Const(true));
             }
-            Expr::CtSet { key, sreg, .. } => {
+            Expr::CtSet { key, dir, sreg } => {
                 let bytes = self.registers.get(*sreg, 4);
                 self.effect(&format!("sets ct {key:?} to {}", describe(&bytes)));
+                self.overwrite(Overwritten::Field(Field::Ct(*key, *dir)), Pred::Const(true));
             }
             Expr::Counter { .. } | Expr::Last { .. } => {}
             Expr::Limit(limit) => {
                 let words = format!("limit {}/{} burst {}", limit.rate, limit.seconds, limit.burst);
                 // Where nothing but log lines depends on it, it belongs to them and decides nothing.
-                let idle =
-                    |expr: &Expr| matches!(expr, Expr::Log(_) | Expr::Counter { .. } | Expr::Last { .. });
+                let family = self.table.1.family;
+                let idle = |expr: &Expr| match expr {
+                    Expr::Log(_) | Expr::Counter { .. } | Expr::Last { .. } => true,
+                    Expr::Unknown { .. } => only_tells(expr, family),
+                    _ => false,
+                };
                 if self.symbols.place.1.iter().all(idle) {
                     self.rate = Some(format!("{} {words}", if limit.over { "over" } else { "under" }));
                     return;
@@ -289,13 +345,17 @@ impl<'s> Lowering<'_, 's> {
             }
             Expr::Dynset(dynset) => self.dynset(dynset),
             Expr::Log(log) => {
-                if self.effects {
-                    let rate = self.rate.as_deref().unwrap_or("always");
-                    self.ops.push(Op::Effect(format!("logs {log:?}, {rate}").into()));
-                }
+                self.logs(&format!("{log:?}"));
             }
             Expr::PayloadSet { base, offset, len, .. } => {
                 self.effect(&format!("writes {len} bytes at {base:?} {offset}"));
+                let there = self.symbols.payload(self.stand, *base, *offset, *len, choices);
+                self.test(there.if_so);
+                for byte in there.bytes {
+                    if let Byte::Of { field, .. } = byte {
+                        self.overwrite(Overwritten::Field((*field).clone()), Pred::Const(true));
+                    }
+                }
             }
             // What a translation leads to is a matter of its own; in its chain it ends the walk.
             Expr::Nat(_) | Expr::Masq(_) | Expr::Redir(_) => {
@@ -315,11 +375,24 @@ impl<'s> Lowering<'_, 's> {
                 self.unknown(&format!("an object of {set}"));
             }
             Expr::Notrack => self.effect("leaves it out of connection tracking"),
-            Expr::Unknown { name, data } => self.foreign(expr, name, data),
+            Expr::Unknown { name, data } => self.foreign(expr, name, data, choices),
         }
     }
 
-    fn effect(&mut self, words: &str) {
+    /// What was known of something is forgotten, but for this.
+    pub(super) fn overwrite(&mut self, what: Overwritten, becomes: Pred) {
+        let op = Op::Overwrite { what, becomes };
+        if self.ops.last() != Some(&op) {
+            self.ops.push(op);
+        }
+    }
+
+    pub(super) fn logs(&mut self, log: &str) {
+        let rate = self.rate.as_deref().unwrap_or("always");
+        self.effect(&format!("logs {log}, {rate}"));
+    }
+
+    pub(super) fn effect(&mut self, words: &str) {
         if self.effects {
             self.ops.push(Op::Effect(words.into()));
         }
@@ -479,6 +552,11 @@ impl<'s> Lowering<'_, 's> {
         }
         bytes = most_significant_first(bytes);
         let bits = becomes(&field, &bytes);
+        self.assign_bits(field, bits, condition);
+    }
+
+    /// Changes a mark where the condition holds.
+    pub(super) fn assign_bits(&mut self, field: Field, bits: Vec<Becomes>, condition: &Pred) {
         // A change of a mark that nobody knew at the beginning leaves no trace in what is known of it afterwards.
         let changed: Vec<(usize, &Becomes)> =
             bits.iter().enumerate().filter(|(_, bit)| **bit != Becomes::Same).collect();
@@ -491,24 +569,19 @@ impl<'s> Lowering<'_, 's> {
     }
 
     /// What has no type of ours.
-    fn foreign(&mut self, expr: &Expr, name: &str, data: &[u8]) {
+    fn foreign(&mut self, expr: &Expr, name: &str, data: &[u8], choices: &mut dyn Choices) {
         let words = format!("{name} {data:02x?}");
         match name {
             // These go on, whatever they do.
             "dup" | "flow_offload" | "notrack" => self.effect(&words),
             "queue" => self.ops.push(Op::Verdict(Verdict::Queue)),
-            "match" | "target" => self.xtables(expr, &words),
+            "match" | "target" => self.xtables(expr, choices),
             _ => {
                 self.effect(&words);
                 self.unknown(&words);
                 self.registers.forget(&words);
             }
         }
-    }
-
-    /// Matches and targets of iptables.
-    fn xtables(&mut self, _expr: &Expr, words: &str) {
-        self.unknown(words);
     }
 }
 

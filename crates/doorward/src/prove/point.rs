@@ -1,10 +1,13 @@
 //! One packet as values of fields: where it lies in a space.
 
 use crate::net::Family;
-use crate::ruleset::{CtDir, CtKey, FibResult, MetaKey, PayloadBase, exthdr};
+use crate::ruleset::{CtDir, CtKey, FibResult, Hook, MetaKey, PayloadBase, exthdr};
 use crate::space::{Field, name_value, state};
 use crate::trace::{Conntrack, Entry, Packet, Tuple};
 use std::net::IpAddr;
+
+/// The one question that a packet answers.
+pub(super) const EXTENDED: &str = "there are extension headers";
 
 /// The value of a field for a packet; 0 for what the packet does not tell.
 ///
@@ -46,9 +49,8 @@ pub fn value_of(packet: &Packet, field: &Field) -> u128 {
         Field::Meta(key) => meta(packet, *key),
         Field::Ct(key, dir) => entry(packet).map_or(0, |entry| ct(entry, *key, *dir)),
         Field::HasCt(CtKey::Helper, _) => entry(packet).is_some_and(|entry| entry.helper.is_some()).into(),
-        Field::Unknown(words) => {
-            u128::from(words == "there are extension headers" && !packet.extensions.is_empty())
-        }
+        Field::Unknown(words) => u128::from(words == EXTENDED && !packet.extensions.is_empty()),
+        Field::HasMeta(MetaKey::Iiftype) => packet.iif.is_some().into(),
         Field::HasHeader(..)
         | Field::Header(..)
         | Field::HasMeta(_)
@@ -56,6 +58,73 @@ pub fn value_of(packet: &Packet, field: &Field) -> u128 {
         | Field::Banned
         | Field::Carried
         | Field::Room(_) => 0,
+    }
+}
+
+/// Whether a packet tells a field. A set contains it for certain only if it does so whatever the others are.
+#[must_use]
+pub fn tells(packet: &Packet, field: &Field) -> bool {
+    match field {
+        Field::Unknown(words) => words == EXTENDED,
+        Field::Fib(result, flags) => {
+            packet.fib.iter().any(|(known, asked, _)| (known, asked) == (result, flags))
+        }
+        Field::HasMeta(MetaKey::Skuid | MetaKey::Skgid | MetaKey::Iiftype) => true,
+        Field::Meta(MetaKey::Iiftype) => packet.iif.as_ref().is_none_or(|_| device_type(packet).is_some()),
+        Field::Meta(key) => {
+            matches!(
+                key,
+                MetaKey::Mark
+                    | MetaKey::Iifkind
+                    | MetaKey::Oifkind
+                    | MetaKey::Iif
+                    | MetaKey::Oif
+                    | MetaKey::Len
+            ) || *key == MetaKey::Pkttype && addressed(packet).is_some()
+        }
+        Field::Ct(key, _) => {
+            entry(packet).is_none()
+                || !matches!(
+                    key,
+                    CtKey::Secmark
+                        | CtKey::Expiration
+                        | CtKey::Labels
+                        | CtKey::Pkts
+                        | CtKey::Bytes
+                        | CtKey::Avgpkt
+                        | CtKey::Zone
+                        | CtKey::Eventmask
+                        | CtKey::Id
+                        | CtKey::Protocol
+                        | CtKey::Other(_)
+                )
+        }
+        Field::HasCt(key, _) => *key == CtKey::Helper,
+        Field::HasHeader(op, _) | Field::Header(op, ..) => *op == exthdr::IPV6,
+        Field::HasMeta(_) | Field::Banned | Field::Carried | Field::Room(_) => false,
+        _ => true,
+    }
+}
+
+/// `ARPHRD_*` of the device by which a packet came, where its link header shows it.
+fn device_type(packet: &Packet) -> Option<u128> {
+    const LOOPBACK_INDEX: u32 = 1;
+    const ETHERNET: u128 = 1;
+    const LOOPBACK: u128 = 772;
+    match &packet.iif {
+        Some(device) if device.index == LOOPBACK_INDEX => Some(LOOPBACK),
+        // A link header of this length is that of Ethernet.
+        Some(_) if packet.link.len() == 14 => Some(ETHERNET),
+        _ => None,
+    }
+}
+
+/// `PACKET_*`: for whom it is on the link, where its link header shows it. What a host sends is its own.
+fn addressed(packet: &Packet) -> Option<u128> {
+    match packet.link.get(..6) {
+        None => (packet.hook == Hook::Output).then_some(0),
+        Some([0xff, 0xff, 0xff, 0xff, 0xff, 0xff]) => Some(1),
+        Some(to) => Some(if to[0] & 1 == 1 { 2 } else { 0 }),
     }
 }
 
@@ -71,6 +140,8 @@ fn from(packet: &Packet, base: PayloadBase) -> Vec<u8> {
     let extensions = packet.extensions.iter().flat_map(|(_, header)| header);
     let network = || packet.network.iter().chain(extensions).chain(&packet.transport);
     match base {
+        // Without a link header nothing is read from its place.
+        PayloadBase::Link if packet.link.is_empty() => Vec::new(),
         PayloadBase::Link => packet.link.iter().chain(network()).copied().collect(),
         PayloadBase::Network => network().copied().collect(),
         PayloadBase::Transport => packet.transport.clone(),
@@ -114,6 +185,8 @@ fn meta(packet: &Packet, key: MetaKey) -> u128 {
         MetaKey::Oifkind => kind(&packet.oif),
         MetaKey::Iif => packet.iif.as_ref().map_or(0, |device| device.index.into()),
         MetaKey::Oif => packet.oif.as_ref().map_or(0, |device| device.index.into()),
+        MetaKey::Pkttype => addressed(packet).unwrap_or(0),
+        MetaKey::Iiftype => device_type(packet).unwrap_or(0),
         MetaKey::Len => {
             let extensions: usize = packet.extensions.iter().map(|(_, header)| header.len()).sum();
             (packet.network.len() + extensions + packet.transport.len()) as u128

@@ -1,14 +1,17 @@
 //! All that packets of some hooks can pass, lowered: base chains in order, and the chains that they call.
 
 use super::lens::Lens;
+use super::lists::Lists;
 use super::load::{Slice, Stand};
 use super::lookup::Known;
 use super::lower::{self, Becomes, Op, Shared, Way};
+use super::xtables;
 use crate::net::Family;
 use crate::ruleset::{Chain, ChainKind, Expr, Policy, Table, TableFamily, Verdict};
 use crate::space::{Field, Pred, Terms};
+use crate::xt;
 use rustc_hash::FxHashMap as HashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The table is switched off (`NFT_TABLE_F_DORMANT`).
 const DORMANT: u32 = 1;
@@ -92,6 +95,7 @@ pub struct Program {
     pub(super) slices: BTreeMap<Slice, Hooked>,
     /// A chain calls itself, or chains are nested deeper than the kernel takes: nothing is claimed.
     pub(super) endless: bool,
+    assumed: BTreeSet<String>,
 }
 
 impl Program {
@@ -101,7 +105,8 @@ impl Program {
         let mut known = Known::default();
         let mut interfaces = facts.interfaces.clone();
         interfaces.insert(1, "lo".to_owned());
-        let mut program = Program { slices: BTreeMap::new(), endless: false };
+        let mut lists = Lists::of(tables);
+        let mut program = Program { slices: BTreeMap::new(), endless: false, assumed: BTreeSet::new() };
         for slice in slices {
             let mut asked = HashMap::default();
             let mut lowerer = Lowerer {
@@ -113,6 +118,7 @@ impl Program {
                     asked: &mut asked,
                     known: &mut known,
                     lens: &facts.lens,
+                    lists: &mut lists,
                     effects: facts.effects,
                 },
                 chains: Vec::new(),
@@ -124,7 +130,14 @@ impl Program {
             program.endless |= lowerer.endless;
             program.slices.insert(*slice, Hooked { bases, chains: lowerer.chains });
         }
+        program.assumed = lists.assumed;
         program
+    }
+
+    /// What was taken for granted, in words.
+    #[must_use]
+    pub fn assumed(&self) -> &BTreeSet<String> {
+        &self.assumed
     }
 
     /// The bits of a mark that rules change.
@@ -210,7 +223,9 @@ impl Lowerer<'_, '_> {
             return self.chains.len() - 1;
         };
         // What cannot be told is asked once for each who calls: the answers may differ.
-        let asks = chain.rules.iter().flat_map(|rule| &rule.exprs).any(is_unsure);
+        let family = self.tables[table].family;
+        let mut exprs = chain.rules.iter().flat_map(|rule| &rule.exprs);
+        let asks = exprs.any(|expr| is_unsure(expr, family, self.shared.lists));
         let id = (table, name.to_owned(), if asks { caller } else { 0 }, stand);
         if let Some(place) = self.places.get(&id) {
             self.endless |= self.open.contains(place);
@@ -254,7 +269,7 @@ impl Lowerer<'_, '_> {
             Op::Map(map) => Step::Map(
                 map.into_iter().map(|(pred, verdict)| (pred, self.target(at, &verdict, stateless))).collect(),
             ),
-            Op::Assign { .. } | Op::Effect(_) => {
+            Op::Assign { .. } | Op::Overwrite { .. } | Op::Effect(_) => {
                 *stateless = false;
                 Step::Plain(op)
             }
@@ -296,11 +311,11 @@ fn always_ends(ways: &[(Pred, Vec<Step>)]) -> bool {
 }
 
 /// Whether an expression depends on what cannot be told from the packet, anew each time.
-fn is_unsure(expr: &Expr) -> bool {
+fn is_unsure(expr: &Expr, family: TableFamily, lists: &Lists) -> bool {
     match expr {
         Expr::Limit(_) | Expr::Quota { .. } | Expr::Connlimit { .. } | Expr::Objref { .. } => true,
         Expr::Dynset(dynset) => !dynset.exprs.is_empty(),
-        Expr::Unknown { name, .. } => name != "target",
+        Expr::Unknown { .. } => xt::read(expr, family).is_none_or(|found| xtables::asks_anew(&found, lists)),
         _ => false,
     }
 }

@@ -11,7 +11,8 @@ use rustc_hash::FxHashMap as HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What becomes of packets: disjoint sets that make up those that came in.
+/// What becomes of packets: sets that make up those that came in, as they are once rules have changed them. They
+/// are disjoint where no rule does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fates {
     /// Every base chain lets them pass.
@@ -234,6 +235,11 @@ impl Runner<'_> {
                     return;
                 }
                 Step::Plain(Op::Assign { field, cases }) => at = self.assign(field, cases, at),
+                Step::Plain(Op::Overwrite { what, becomes }) => {
+                    let any = self.space.exists(at, &|field| what.touches(field));
+                    let becomes = self.space.node(becomes);
+                    at = self.space.and(any, becomes);
+                }
                 Step::Plain(Op::Effect(words)) => {
                     let known = self.effects.get(words).copied().unwrap_or(Node::FALSE);
                     let all = self.space.or(known, at);
@@ -296,24 +302,54 @@ impl Runner<'_> {
         for (when, bits) in cases {
             let condition = self.space.node(when);
             let mut mine = self.space.and(at, condition);
-            for (bit, becomes) in (0u32..).zip(bits) {
-                mine = match becomes {
-                    Becomes::Same => mine,
-                    Becomes::Bit(to) => self.space.with_bit(mine, field, bit, *to),
-                    Becomes::Of(other, from) => {
-                        let Some(set) = self.space.bit(other, *from) else {
-                            mine = self.space.with_bit(mine, field, bit, Bit::Anything);
-                            continue;
-                        };
-                        let (one, zero) = (self.space.and(mine, set), self.space.minus(mine, set));
-                        let one = self.space.with_bit(one, field, bit, Bit::Set(true));
-                        let zero = self.space.with_bit(zero, field, bit, Bit::Set(false));
-                        self.space.or(one, zero)
+            let moves = |up: bool| {
+                (0u32..).zip(bits).any(|(bit, becomes)| match becomes {
+                    Becomes::Of(other, from) if other == field => {
+                        if up {
+                            *from < bit
+                        } else {
+                            *from > bit
+                        }
                     }
+                    _ => false,
+                })
+            };
+            let (up, down) = (moves(true), moves(false));
+            let mut order: Vec<(u32, &Becomes)> = (0u32..).zip(bits).collect();
+            if up {
+                // A bit that moves is read before it is written over.
+                order.reverse();
+            }
+            for (bit, becomes) in order {
+                mine = match becomes {
+                    Becomes::Of(other, _) if up && down && other == field => {
+                        self.space.with_bit(mine, field, bit, Bit::Anything)
+                    }
+                    _ => self.bit(field, bit, becomes, mine),
                 };
             }
             after = self.space.or(after, mine);
         }
         after
+    }
+
+    fn bit(&mut self, field: &Field, bit: u32, becomes: &Becomes, at: Node) -> Node {
+        let (other, from, xor) = match becomes {
+            Becomes::Same => return at,
+            Becomes::Bit(to) => return self.space.with_bit(at, field, bit, *to),
+            Becomes::Of(other, from) => (other, from, false),
+            Becomes::Xor(other, from) => (other, from, true),
+        };
+        let Some(set) = self.space.bit(other, *from) else {
+            return self.space.with_bit(at, field, bit, Bit::Anything);
+        };
+        let (mut one, mut zero) = (self.space.and(at, set), self.space.minus(at, set));
+        if xor {
+            one = self.space.with_bit(one, field, bit, Bit::Flipped);
+        } else {
+            one = self.space.with_bit(one, field, bit, Bit::Set(true));
+            zero = self.space.with_bit(zero, field, bit, Bit::Set(false));
+        }
+        self.space.or(one, zero)
     }
 }

@@ -90,15 +90,16 @@ impl Space {
         Some(Point { values })
     }
 
-    fn choose(&self, at: usize, node: Node) -> Option<(u128, Node)> {
+    fn choose(&mut self, at: usize, node: Node) -> Option<(u128, Node)> {
         let coded = &self.coded[at];
         let Some(classes) = &coded.classes else {
             let (mut value, mut rest) = (0u128, node);
             for level in coded.levels() {
-                let (low, high) = self.diagram.branch(rest, level);
+                let variable = self.diagram.make(level, Node::FALSE, Node::TRUE);
+                let low = self.diagram.minus(rest, variable);
                 let set = low.is_empty();
                 value = value << 1 | u128::from(set);
-                rest = if set { high } else { low };
+                rest = self.diagram.exists(if set { rest } else { low }, &|other| other == level);
             }
             return Some((value, rest));
         };
@@ -170,8 +171,8 @@ impl Space {
                     others = self.diagram.and(others, *node);
                 }
             }
-            let levels = self.coded[at].levels();
-            let bad = self.diagram.exists(others, &|level| !levels.contains(&level));
+            let coded = &self.coded[at];
+            let bad = self.diagram.exists(others, &|level| coded.bit_at(level).is_none());
             sets[at] = self.diagram.minus(Node::TRUE, bad);
         }
         let mut product = Node::TRUE;
@@ -223,8 +224,8 @@ impl Space {
         const MOST: usize = 64;
         let coded = &self.coded[at];
         let mut out: Vec<(u128, u128)> = Vec::new();
-        let mut open = vec![(node, coded.level, coded.bits, 0u128)];
-        while let Some((node, level, bits, from)) = open.pop() {
+        let mut open = vec![(node, coded.bits, 0u128)];
+        while let Some((node, bits, from)) = open.pop() {
             if node.is_empty() || out.len() >= MOST {
                 continue;
             }
@@ -236,9 +237,9 @@ impl Space {
                 }
                 continue;
             }
-            let (low, high) = self.diagram.branch(node, level);
-            open.push((high, level + 1, bits - 1, from | 1 << (bits - 1)));
-            open.push((low, level + 1, bits - 1, from));
+            let (low, high) = self.diagram.branch(node, coded.level_of(bits - 1));
+            open.push((high, bits - 1, from | 1 << (bits - 1)));
+            open.push((low, bits - 1, from));
         }
         out
     }

@@ -1,58 +1,62 @@
 //! Whether one packet is in a set; asks nobody what its fields are.
 
+use super::Space;
 use super::diagram::Node;
 use super::field::Field;
 use super::terms::Values;
-use super::{Coded, Space};
 
 impl Space {
     /// Whether the packet with these values is in a set. Fields that nobody asked for do not matter.
     #[must_use]
     pub fn contains(&self, node: Node, value: &dyn Fn(&Field) -> u128) -> bool {
+        // A set that does not depend on a field needs no value of it.
+        let mut numbers: Vec<Option<u128>> = vec![None; self.coded.len()];
         let mut at = node;
-        for place in 0..self.coded.len() {
-            let coded = &self.coded[place];
-            // A set that does not depend on a field needs no value of it.
-            if self.diagram.level(at) >= coded.level + coded.bits {
-                continue;
-            }
-            let number = match &coded.classes {
-                Some(_) => u128::from(self.class(place, value(&coded.field))),
-                None => value(&coded.field),
-            };
-            at = self.walk(coded, at, number);
+        while let Some((place, bit)) = self.variable(self.diagram.level(at)) {
+            let number = *numbers[place].get_or_insert_with(|| {
+                let coded = &self.coded[place];
+                match &coded.classes {
+                    Some(_) => u128::from(self.class(place, value(&coded.field))),
+                    None => value(&coded.field),
+                }
+            });
+            let (low, high) = self.diagram.branch(at, self.diagram.level(at));
+            at = if number >> bit & 1 == 1 { high } else { low };
         }
         !at.is_empty()
     }
 
     /// The set of the packets with these values, whatever the fields are that have none.
     pub fn only(&mut self, value: &dyn Fn(&Field) -> Option<u128>) -> Node {
-        let mut node = Node::TRUE;
-        for place in (0..self.coded.len()).rev() {
-            let coded = &self.coded[place];
+        let mut variables: Vec<(u32, bool)> = Vec::new();
+        for (place, coded) in self.coded.iter().enumerate() {
             let Some(value) = value(&coded.field) else { continue };
             let number = match &coded.classes {
                 Some(_) => u128::from(self.class(place, value)),
                 None => value,
             };
-            let levels: Vec<u32> = coded.levels().collect();
-            for (bit, level) in levels.into_iter().rev().enumerate() {
-                node = if number >> bit & 1 == 1 {
-                    self.diagram.make(level, Node::FALSE, node)
-                } else {
-                    self.diagram.make(level, node, Node::FALSE)
-                };
-            }
+            variables.extend(
+                coded.levels().zip((0..coded.bits).rev()).map(|(level, bit)| (level, number >> bit & 1 == 1)),
+            );
+        }
+        variables.sort_unstable();
+        let mut node = Node::TRUE;
+        for (level, set) in variables.into_iter().rev() {
+            let (low, high) = if set { (Node::FALSE, node) } else { (node, Node::FALSE) };
+            node = self.diagram.make(level, low, high);
         }
         self.diagram.and(node, self.domain)
     }
 
-    fn walk(&self, coded: &Coded, mut at: Node, number: u128) -> Node {
-        for (level, bit) in coded.levels().zip((0..coded.bits).rev()) {
-            let (low, high) = self.diagram.branch(at, level);
-            at = if number >> bit & 1 == 1 { high } else { low };
-        }
-        at
+    /// The field of a level, and which of its bits stands there.
+    fn variable(&self, level: u32) -> Option<(usize, u32)> {
+        // Fields that take turns begin one after the other: the last that begins before is it, or the one before.
+        let after = self.coded.partition_point(|coded| coded.level <= level);
+        self.coded[..after]
+            .iter()
+            .enumerate()
+            .rev()
+            .find_map(|(place, coded)| Some((place, coded.bit_at(level)?)))
     }
 
     /// The class of a value: the one that is in the same sets.

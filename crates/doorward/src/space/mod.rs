@@ -56,12 +56,27 @@ struct Coded {
     level: u32,
     /// How many variables it has.
     bits: u32,
+    /// How far it is to the next one: with 2, those of another field stand between them.
+    step: u32,
     classes: Option<Classes>,
 }
 
 impl Coded {
-    fn levels(&self) -> std::ops::Range<u32> {
-        self.level..self.level + self.bits
+    fn levels(&self) -> impl Iterator<Item = u32> + use<> {
+        let (level, step) = (self.level, self.step);
+        (0..self.bits).map(move |at| level + at * step)
+    }
+
+    /// The level of a bit, of which 0 is the lowest.
+    fn level_of(&self, bit: u32) -> u32 {
+        self.level + self.bits.saturating_sub(bit + 1) * self.step
+    }
+
+    /// Which bit has this level.
+    fn bit_at(&self, level: u32) -> Option<u32> {
+        let at = level.checked_sub(self.level)?;
+        let bit = self.bits.checked_sub(1)?.checked_sub(at / self.step)?;
+        at.is_multiple_of(self.step).then_some(bit)
     }
 }
 
@@ -113,9 +128,10 @@ impl Space {
                 }
             };
             place[at] = coded.len();
-            coded.push(Coded { field, level, bits, classes });
+            coded.push(Coded { field, level, bits, step: 1, classes });
             level += bits;
         }
+        interleave(&mut coded);
         drop(of_field);
         let atoms = vec![None; terms.atoms.len()];
         let diagram = Diagram::new(budget);
@@ -225,7 +241,8 @@ impl Space {
 
     /// The packets for which some value of the picked fields makes them members.
     pub fn exists(&mut self, node: Node, picked: &dyn Fn(&Field) -> bool) -> Node {
-        let mut levels = vec![false; self.coded.last().map_or(0, |last| last.levels().end as usize)];
+        let count: u32 = self.coded.iter().map(|coded| coded.bits).sum();
+        let mut levels = vec![false; count as usize];
         for coded in self.coded.iter().filter(|coded| picked(&coded.field)) {
             for level in coded.levels() {
                 levels[level as usize] = true;
@@ -247,7 +264,7 @@ impl Space {
     /// The packets with a bit of a field that is coded bit by bit; none where nobody asked for the field.
     pub fn bit(&mut self, field: &Field, bit: u32) -> Option<Node> {
         let coded = self.coded.iter().find(|coded| coded.field == *field)?;
-        let level = coded.level + coded.bits.checked_sub(bit + 1)?;
+        let level = (bit < coded.bits).then(|| coded.level_of(bit))?;
         Some(self.diagram.make(level, Node::FALSE, Node::TRUE))
     }
 
@@ -274,7 +291,7 @@ impl Space {
     /// What becomes of a set when one bit of a field that is coded bit by bit is changed. Bit 0 is the lowest.
     pub fn with_bit(&mut self, node: Node, field: &Field, bit: u32, to: Bit) -> Node {
         let Some(coded) = self.coded.iter().find(|coded| coded.field == *field) else { return node };
-        let level = coded.level + coded.bits.saturating_sub(bit + 1);
+        let level = coded.level_of(bit);
         let variable = self.diagram.make(level, Node::FALSE, Node::TRUE);
         match to {
             Bit::Set(value) => {
@@ -323,11 +340,10 @@ impl Space {
 
     /// Values whose bits within a mask are given.
     fn of_bits(&mut self, at: usize, mask: u128, value: u128) -> Node {
-        let (level, bits) = (self.coded[at].level, self.coded[at].bits);
         let mut node = Node::TRUE;
-        for bit in 0..bits {
+        for bit in 0..self.coded[at].bits {
             if mask >> bit & 1 == 1 {
-                let here = level + bits - 1 - bit;
+                let here = self.coded[at].level_of(bit);
                 node = if value >> bit & 1 == 1 {
                     self.diagram.make(here, Node::FALSE, node)
                 } else {
@@ -340,10 +356,9 @@ impl Space {
 
     /// Values of an interval, for a field that is coded bit by bit.
     fn between(&mut self, at: usize, first: u128, last: u128) -> Node {
-        let (level, bits) = (self.coded[at].level, self.coded[at].bits);
         let (mut above, mut below) = (Node::TRUE, Node::TRUE);
-        for bit in 0..bits {
-            let here = level + bits - 1 - bit;
+        for bit in 0..self.coded[at].bits {
+            let here = self.coded[at].level_of(bit);
             above = if first >> bit & 1 == 1 {
                 self.diagram.make(here, Node::FALSE, above)
             } else {
@@ -493,6 +508,18 @@ impl Space {
             switched.push((class, node));
         }
         self.switch(at, &switched, base)
+    }
+}
+
+/// Lets the bits of both marks take turns: else a mark that is copied to the other needs a node for each value.
+fn interleave(coded: &mut [Coded]) {
+    let is_mark = |coded: &Coded| matches!(coded.field, Field::MARK | Field::CT_MARK);
+    let Some(first) = coded.iter().position(is_mark) else { return };
+    if let Some([one, other]) = coded.get_mut(first..first + 2)
+        && is_mark(other)
+    {
+        (one.step, other.step) = (2, 2);
+        other.level = one.level + 1;
     }
 }
 

@@ -76,11 +76,11 @@ impl State {
     }
 }
 
-/// `nft_meta_get_eval`; `len` is that of the packet.
-pub(super) fn meta(packet: &Packet, state: &State, len: usize, key: MetaKey) -> Load {
+/// `nft_meta_get_eval`; `len` is that of the packet, none if it cannot be known.
+pub(super) fn meta(packet: &Packet, state: &State, len: Option<usize>, key: MetaKey) -> Load {
     let (iif, oif) = (packet.iif.as_ref(), packet.oif.as_ref());
     match key {
-        MetaKey::Len => word(u32::try_from(len).unwrap_or(u32::MAX)),
+        MetaKey::Len => maybe(len.map(|len| u32::try_from(len).unwrap_or(u32::MAX))),
         MetaKey::Protocol => of(&match packet.family {
             Family::V4 => [0x08, 0x00],
             Family::V6 => [0x86, 0xdd],
@@ -115,6 +115,7 @@ pub(super) fn meta(packet: &Packet, state: &State, len: usize, key: MetaKey) -> 
 /// `nft_ct_get_eval`: only the state is there without an entry.
 pub(super) fn ct(packet: &Packet, state: &State, key: CtKey, dir: Option<CtDir>) -> Load {
     const INVALID: u32 = 1;
+    const RELATED: u32 = 4;
     const UNTRACKED: u32 = 64;
     let entry = match state.seen(packet) {
         Seen::Entry(entry) => entry,
@@ -134,7 +135,7 @@ pub(super) fn ct(packet: &Packet, state: &State, key: CtKey, dir: Option<CtDir>)
         CtKey::Helper => entry.helper.as_deref().map_or(Load::Break, name),
         CtKey::L3protocol => of(&[nfproto(packet)]),
         // An error of ICMP belongs to a connection of another protocol.
-        CtKey::Protocol if entry.state == 4 && is_icmp(packet.l4proto) => Load::Unknown(1),
+        CtKey::Protocol if entry.state == RELATED && is_icmp_error(packet) => Load::Unknown(1),
         CtKey::Protocol => of(&[packet.l4proto]),
         CtKey::Src => addr(tuple.source),
         CtKey::Dst => addr(tuple.destination),
@@ -186,6 +187,15 @@ pub(super) fn nfproto(packet: &Packet) -> u8 {
 /// ICMP of either family.
 pub(super) fn is_icmp(l4proto: u8) -> bool {
     matches!(l4proto, 1 | 58)
+}
+
+/// An error of ICMP, of which conntrack looks at what it is about (`nf_conntrack_proto_icmp.c`, `…icmpv6.c`).
+pub(super) fn is_icmp_error(packet: &Packet) -> bool {
+    match (packet.family, packet.l4proto, packet.transport.first()) {
+        (Family::V4, 1, Some(kind)) => matches!(kind, 3..=5 | 11 | 12),
+        (Family::V6, 58, Some(kind)) => *kind < 128,
+        _ => false,
+    }
 }
 
 /// `PACKET_*`, which the link header decides; packets of this host count as for this host.

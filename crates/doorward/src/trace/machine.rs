@@ -5,6 +5,7 @@ use super::walk::Run;
 use super::{Assume, End, Hit, Packet, Stop, Trace, Visit};
 use crate::net::Family;
 use crate::ruleset::{ChainKind, Dynset, Element, Elements, Expr, Hook, Table, TableFamily, set_flags};
+use crate::xt::{self, Xt};
 use std::collections::HashMap;
 
 /// A ruleset that is ready to be run, many times.
@@ -22,6 +23,8 @@ pub(super) struct Program<'a> {
     pub(super) indexes: Vec<Index<'a>>,
     /// For each set that packets change, how they do.
     pub(super) dynamic: Vec<Dynamic<'a>>,
+    /// Matches and targets of iptables: by chain, rule and expression.
+    pub(super) extensions: HashMap<(usize, usize, usize), Xt>,
 }
 
 /// Whether and how packets change a set.
@@ -166,6 +169,20 @@ impl<'a> Program<'a> {
             }
         }
         let indexes = table.sets.iter().map(Index::of).collect();
-        Program { table, chains, sets, indexes, dynamic }
+        Program { table, chains, sets, indexes, dynamic, extensions: extensions(table) }
     }
+}
+
+fn extensions(table: &Table) -> HashMap<(usize, usize, usize), Xt> {
+    let mut found = HashMap::new();
+    for (chain, at) in table.chains.iter().enumerate() {
+        for (rule, at) in at.rules.iter().enumerate() {
+            for (expr, at) in at.exprs.iter().enumerate() {
+                if let Some(one) = xt::read(at, table.family) {
+                    found.insert((chain, rule, expr), one);
+                }
+            }
+        }
+    }
+    found
 }

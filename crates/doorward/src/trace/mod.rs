@@ -21,6 +21,7 @@ mod step;
 mod visit;
 mod walk;
 mod wire;
+mod xtables;
 
 pub use assume::{Assume, Place, Unknown};
 pub use machine::Machine;

@@ -31,6 +31,7 @@ pub(super) fn find<'w>(
 ) -> Found<'w> {
     match op {
         exthdr::IPV6 => extension(packet, wire, number, offset, len),
+        exthdr::TCPOPT if !wire.knows_transport(12..60) => Found::Unknown,
         exthdr::TCPOPT => tcp_option(wire, number, offset, len),
         exthdr::IPV4 => ip_option(packet, wire, number, offset, len),
         // Chunks of SCTP and DCCP options: kernels differ.

@@ -16,7 +16,8 @@ impl<'r, 'a> Run<'r, 'a> {
     pub(super) fn step(&mut self, program: &'r Program<'a>, expr: &'a Expr) -> Result<Step<'a>, Stop> {
         match expr {
             Expr::Meta { key, dreg } => {
-                let load = load::meta(self.packet, &self.state, self.wire.len(), *key);
+                let len = (!self.wire.stretched).then(|| self.wire.len());
+                let load = load::meta(self.packet, &self.state, len, *key);
                 self.load(expr, *dreg, &load)
             }
             Expr::MetaSet { key, sreg } => self.set_meta(*key, *sreg),
@@ -86,7 +87,7 @@ impl<'r, 'a> Run<'r, 'a> {
             Expr::Counter { .. } | Expr::Log(_) | Expr::Last { .. } => Ok(Step::On),
             Expr::Limit(_) | Expr::Quota { .. } | Expr::Connlimit { .. } => Ok(self.doubt(expr, None)),
             Expr::Objref { kind, .. } => Ok(self.object(expr, *kind)),
-            Expr::Unknown { name, data } => Ok(self.foreign(expr, name, data)),
+            Expr::Unknown { name, .. } => Ok(self.foreign(program, expr, name)),
         }
     }
 
@@ -98,7 +99,7 @@ impl<'r, 'a> Run<'r, 'a> {
         })
     }
 
-    fn doubt(&mut self, expr: &Expr, element: Option<usize>) -> Step<'a> {
+    pub(super) fn doubt(&mut self, expr: &Expr, element: Option<usize>) -> Step<'a> {
         if self.ask(expr, element) { Step::On } else { Step::Break }
     }
 
@@ -112,35 +113,28 @@ impl<'r, 'a> Run<'r, 'a> {
         }
     }
 
-    fn foreign(&mut self, expr: &Expr, name: &str, data: &[u8]) -> Step<'a> {
-        match nature(name, data) {
+    fn foreign(&mut self, program: &'r Program<'a>, expr: &Expr, name: &str) -> Step<'a> {
+        let place = self.place;
+        if let Some(found) = program.extensions.get(&(place.chain, place.rule, place.expr)) {
+            return self.extension(expr, found);
+        }
+        match nature(name) {
             Nature::On => Step::On,
             Nature::Stores => {
                 self.registers.forget_all();
                 Step::On
             }
-            Nature::Asks if name == "match" => self.iptables_match(expr),
             Nature::Asks => self.doubt(expr, None),
             Nature::AsksAndStores => {
                 self.registers.forget_all();
                 self.doubt(expr, None)
             }
-            Nature::Marks => {
-                (self.state.mark, self.state.ct_mark) = (None, None);
-                Step::On
-            }
-            Nature::Tracks => {
-                self.state.notrack |= matches!(self.state.seen(self.packet), Seen::Nothing);
-                Step::On
-            }
-            Nature::Rejected => Step::Rejected,
             Nature::Queued => Step::Queued,
-            Nature::Translated => Step::Translated,
         }
     }
 
     /// A match of iptables drops a packet at once where the header that it looks for is not whole (`hotdrop`).
-    fn iptables_match(&mut self, expr: &Expr) -> Step<'a> {
+    pub(super) fn unknown_match(&mut self, expr: &Expr) -> Step<'a> {
         if self.ask(expr, None) {
             Step::On
         } else if !self.wire.is_whole() && self.ask(expr, None) {
@@ -175,7 +169,9 @@ impl<'r, 'a> Run<'r, 'a> {
         let bytes =
             if mistaken { self.wire.mistaken(base, offset, len) } else { self.wire.load(base, offset, len) };
         match bytes {
-            Some(_) if self.wire.unknown => self.registers.forget(dreg, size(len)?)?,
+            Some(_) if !mistaken && !self.wire.knows(base, offset, size(len)?) => {
+                self.registers.forget(dreg, size(len)?)?;
+            }
             Some(bytes) => self.registers.store(dreg, bytes)?,
             None => return Ok(Step::Break),
         }
@@ -189,8 +185,11 @@ impl<'r, 'a> Run<'r, 'a> {
         sreg: Reg,
     ) -> Result<Step<'a>, Stop> {
         let len = size(len)?;
-        self.wire.unknown |= !self.registers.known(sreg, len);
-        let written = self.wire.store(base, offset, self.registers.read(sreg, len)?);
+        let written = if self.registers.known(sreg, len) {
+            self.wire.store(base, offset, self.registers.read(sreg, len)?)
+        } else {
+            self.wire.forget(base, offset, len)
+        };
         Ok(if written { Step::On } else { Step::Break })
     }
 
@@ -207,7 +206,7 @@ impl<'r, 'a> Run<'r, 'a> {
         match found {
             Found::Bytes(_) | Found::Short if present => self.registers.store(dreg, &[1])?,
             Found::Absent if present => self.registers.store(dreg, &[0])?,
-            Found::Bytes(_) if self.wire.unknown => self.registers.forget(dreg, size(len)?)?,
+            Found::Bytes(_) if !self.wire.is_known() => self.registers.forget(dreg, size(len)?)?,
             Found::Bytes(bytes) => self.registers.store(dreg, bytes)?,
             Found::Short | Found::Absent | Found::Foreign => return Ok(Step::Break),
             Found::Unknown => {

@@ -2,6 +2,7 @@
 
 use super::Packet;
 use crate::ruleset::PayloadBase;
+use std::ops::Range;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -17,8 +18,10 @@ pub(super) struct Wire {
     transport: usize,
     l4proto: u8,
     later_fragment: bool,
-    /// A value that nobody can know was written somewhere.
-    pub(super) unknown: bool,
+    /// Where values were written that nobody can know.
+    forgotten: Vec<Range<usize>>,
+    /// Something was put in that is not there in every such packet: its length is not known.
+    pub(super) stretched: bool,
 }
 
 impl Wire {
@@ -37,7 +40,8 @@ impl Wire {
             transport,
             l4proto: packet.l4proto,
             later_fragment: packet.later_fragment,
-            unknown: false,
+            forgotten: Vec::new(),
+            stretched: false,
         }
     }
 
@@ -80,6 +84,16 @@ impl Wire {
         self.from(self.network, offset, len)
     }
 
+    /// All of the packet from the header of IP on.
+    pub(super) fn network_bytes(&self) -> &[u8] {
+        &self.bytes[self.network..]
+    }
+
+    /// All that stands behind the headers of IP; of a later fragment, no header.
+    pub(super) fn transport_bytes(&self) -> &[u8] {
+        &self.bytes[self.transport..]
+    }
+
     /// The TCP header with its options; none if there is no whole one.
     pub(super) fn tcp(&self) -> Option<&[u8]> {
         if self.l4proto != TCP || self.later_fragment {
@@ -92,17 +106,52 @@ impl Wire {
 
     /// Writes into the packet; says whether the bytes are there.
     pub(super) fn store(&mut self, base: PayloadBase, offset: u32, data: &[u8]) -> bool {
-        let place = self.base(base).and_then(|base| {
-            let start = base.checked_add(usize::try_from(offset).ok()?)?;
-            self.bytes.get_mut(start..start.checked_add(data.len())?)
-        });
-        match place {
-            Some(place) => {
-                place.copy_from_slice(data);
-                true
-            }
-            None => false,
-        }
+        let Some(span) = self.span(base, offset, data.len()) else { return false };
+        self.bytes[span.clone()].copy_from_slice(data);
+        self.forgotten.retain(|known| known.start < span.start || span.end < known.end);
+        true
+    }
+
+    /// What stands there cannot be known any more. Says whether the bytes are there.
+    pub(super) fn forget(&mut self, base: PayloadBase, offset: u32, len: usize) -> bool {
+        let span = self.span(base, offset, len);
+        self.forgotten.extend(span.clone());
+        span.is_some()
+    }
+
+    /// The same of all that stands behind the first so many bytes of the transport header.
+    pub(super) fn forget_behind(&mut self, offset: usize) {
+        self.forgotten.push(self.transport + offset..usize::MAX);
+    }
+
+    /// Whether all bytes can be known.
+    pub(super) fn is_known(&self) -> bool {
+        self.forgotten.is_empty()
+    }
+
+    /// Whether these bytes can be known.
+    pub(super) fn knows(&self, base: PayloadBase, offset: u32, len: usize) -> bool {
+        self.span(base, offset, len).is_none_or(|span| self.knows_span(&span))
+    }
+
+    /// The same of bytes from the header of IP on.
+    pub(super) fn knows_network(&self, bytes: Range<usize>) -> bool {
+        self.knows_span(&(self.network + bytes.start..self.network.saturating_add(bytes.end)))
+    }
+
+    /// The same behind the headers of IP.
+    pub(super) fn knows_transport(&self, bytes: Range<usize>) -> bool {
+        self.knows_span(&(self.transport + bytes.start..self.transport.saturating_add(bytes.end)))
+    }
+
+    fn knows_span(&self, span: &Range<usize>) -> bool {
+        self.forgotten.iter().all(|known| known.end <= span.start || span.end <= known.start)
+    }
+
+    fn span(&self, base: PayloadBase, offset: u32, len: usize) -> Option<Range<usize>> {
+        let start = self.base(base)?.checked_add(usize::try_from(offset).ok()?)?;
+        let end = start.checked_add(len)?;
+        (end <= self.bytes.len()).then_some(start..end)
     }
 
     fn from(&self, base: usize, offset: u32, len: u32) -> Option<&[u8]> {

@@ -1,6 +1,7 @@
 //! The plain machine does what the kernel does, above all where intuition says otherwise.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod extensions;
 mod packets;
 mod random;
 mod sets;
@@ -114,6 +115,19 @@ fn finds(set: Set, mut exprs: Vec<Expr>, packet: &Packet) -> bool {
     let mut table = table(vec![exprs]);
     table.sets.push(set);
     end(table, packet) == End::Accepted
+}
+
+/// A match or target of iptables, as the kernel dumps it.
+fn extension(kind: &str, name: &str, revision: u32, info: &[u8]) -> Expr {
+    let mut data = Vec::new();
+    let name = [name.as_bytes(), &[0]].concat();
+    for (number, payload) in [(1u16, name.as_slice()), (2, &revision.to_be_bytes()), (3, info)] {
+        data.extend(u16::try_from(payload.len() + 4).unwrap().to_ne_bytes());
+        data.extend(number.to_ne_bytes());
+        data.extend(payload);
+        data.resize(data.len().next_multiple_of(4), 0);
+    }
+    Expr::Unknown { name: kind.to_owned(), data }
 }
 
 fn accept() -> Expr {

@@ -77,16 +77,11 @@ fn facts_that_were_not_brought_along_are_asked() {
 }
 
 #[test]
-fn matches_of_iptables_are_asked_and_targets_known_by_name() {
-    let target = |name: &str| {
-        let len = u16::try_from(name.len() + 5).unwrap().to_ne_bytes();
-        let attr = [&len[..], &1u16.to_ne_bytes(), name.as_bytes(), &[0]].concat();
-        vec![vec![unknown("target", &attr)]]
-    };
-    assert_eq!(asked(table(target("REJECT")), true), (End::Rejected, vec![]));
-    assert_eq!(asked(table(target("LOG")), true), (End::Dropped, vec![]));
-    assert_eq!(asked(table(target("NFQUEUE")), true), (End::Queued, vec![]));
-    assert_eq!(asked(table(target("TARPIT")), true).1, [(0, 0, 0)]);
+fn extensions_that_nobody_knows_are_asked() {
+    let target = |name: &str| vec![vec![extension("target", name, 0, &[]), drop()], vec![accept()]];
+    // Whether it goes on; if not, whether it accepts.
+    assert_eq!(asked(table(target("TARPIT")), true), (End::Dropped, vec![(0, 0, 0)]));
+    assert_eq!(asked(table(target("TARPIT")), false), (End::Dropped, vec![(0, 0, 0), (0, 0, 1)]));
     let rule = vec![unknown("match", b"garbage"), accept()];
     assert_eq!(asked(table(vec![rule]), false), (End::Dropped, vec![(0, 0, 0)]));
 }

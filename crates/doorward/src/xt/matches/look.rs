@@ -1,6 +1,6 @@
 //! What can be said of a match before there is a packet: what it looks at, what it drops, what it changes.
 
-use super::{Hashlimit, Match};
+use super::{Hashlimit, Match, RecentOp};
 
 /// What a match looks at; the most that one of its conditions needs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -24,7 +24,8 @@ pub enum Basis {
 pub enum Later {
     /// False, inverted or not.
     False,
-    /// False, and drops the packet if the fragment begins at byte 8 of what is fragmented (`fragoff` 1).
+    /// False, and drops the packet if the fragment begins at byte 8 of what is fragmented (`fragoff` 1): of IPv4
+    /// only, as nft counts that of IPv6 in bytes.
     FalseOrDrop,
     /// Like for any other packet: it does not look at the transport header.
     Same,
@@ -161,7 +162,8 @@ impl Match {
             }
             Match::Eui64(_) => &[R::NoLinkHeader],
             Match::Hashlimit(of) if of.mode & Hashlimit::PORTS != 0 => &[R::Shorter(4), R::NoRoom],
-            Match::Connlimit(_) | Match::Hashlimit(_) | Match::Recent(_) => &[R::NoRoom],
+            Match::Connlimit(_) | Match::Hashlimit(_) => &[R::NoRoom],
+            Match::Recent(of) if of.op == RecentOp::Set => &[R::NoRoom],
             Match::Unknown { .. } => &[R::Any],
             _ => &[],
         }

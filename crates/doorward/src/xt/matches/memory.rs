@@ -72,7 +72,7 @@ pub(super) fn hashlimit(info: &mut Info, shape: Shape) -> Option<Match> {
 /// `recent`, revisions 0 and 1 (`struct xt_recent_mtinfo_v1`, `recent_mt` of `net/netfilter/xt_recent.c`).
 ///
 /// A list of addresses with the times when they were seen. An address is known if it is listed, and with `ttl` has
-/// the hop limit that it had then. Drops the packet where the kernel has no memory for another address.
+/// the hop limit that it had then. Drops the packet where the kernel has no memory for another address to add.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Recent {
     /// Name of the list, shared by all rules of this family that name it.

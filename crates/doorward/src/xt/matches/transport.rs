@@ -47,7 +47,7 @@ impl Ranges {
 
 /// `tcp`, revision 0 (`struct xt_tcp`, `tcp_mt` of `net/netfilter/xt_tcpudp.c`).
 ///
-/// Holds if ports, flags and option do. Drops the packet if it is a fragment that starts at byte 8, if the header
+/// Holds if ports, flags and option do. Drops the packet if it is a fragment of IPv4 that starts at byte 8, if the header
 /// of 20 bytes is not all there, and, where an option is asked for, if the data offset is below 5 or the options
 /// that it announces are not all there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
