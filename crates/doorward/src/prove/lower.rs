@@ -172,10 +172,7 @@ impl<'s> Lowering<'_, 's> {
         for (at, expr) in rule.exprs.iter().enumerate() {
             self.symbols.place.1 = &rule.exprs[at + 1..];
             self.expr(expr, choices);
-            if matches!(
-                self.ops.last(),
-                Some(Op::Test(Pred::Const(false)) | Op::Verdict(_) | Op::Reject | Op::Map(_))
-            ) {
+            if self.ops.last().is_some_and(ends) {
                 // What stands behind is never reached.
                 return;
             }
@@ -509,6 +506,17 @@ impl<'s> Lowering<'_, 's> {
     /// Matches and targets of iptables.
     fn xtables(&mut self, _expr: &Expr, words: &str) {
         self.unknown(words);
+    }
+}
+
+/// Whether no packet goes on with the next expression. `continue` does, alone or out of a map.
+fn ends(op: &Op) -> bool {
+    match op {
+        Op::Test(pred) => *pred == Pred::Const(false),
+        Op::Verdict(verdict) => *verdict != Verdict::Continue,
+        Op::Map(map) => map.iter().all(|(_, verdict)| *verdict != Verdict::Continue),
+        Op::Reject => true,
+        Op::Assign { .. } | Op::Effect(_) => false,
     }
 }
 
