@@ -219,13 +219,7 @@ impl<'s> Lowering<'_, 's> {
         for (at, expr) in rule.exprs.iter().enumerate() {
             self.symbols.place.1 = &rule.exprs[at + 1..];
             self.expr(expr, choices);
-            let ends = match self.ops.last() {
-                Some(Op::Test(Pred::Const(false)) | Op::Reject) => true,
-                Some(Op::Verdict(verdict)) => *verdict != Verdict::Continue,
-                Some(Op::Map(map)) => map.iter().all(|(_, verdict)| *verdict != Verdict::Continue),
-                _ => false,
-            };
-            if ends {
+            if self.ops.last().is_some_and(ends) {
                 // What stands behind is never reached.
                 return;
             }
@@ -582,6 +576,17 @@ impl<'s> Lowering<'_, 's> {
                 self.registers.forget(&words);
             }
         }
+    }
+}
+
+/// Whether no packet goes on with the next expression. `continue` does, alone or out of a map.
+fn ends(op: &Op) -> bool {
+    match op {
+        Op::Test(pred) => *pred == Pred::Const(false),
+        Op::Verdict(verdict) => *verdict != Verdict::Continue,
+        Op::Map(map) => map.iter().all(|(_, verdict)| *verdict != Verdict::Continue),
+        Op::Reject => true,
+        Op::Assign { .. } | Op::Overwrite { .. } | Op::Effect(_) => false,
     }
 }
 
