@@ -8,6 +8,7 @@ mod builder;
 mod cells;
 mod code;
 mod groups;
+mod held;
 mod hooks;
 mod limits;
 mod lists;
@@ -18,6 +19,7 @@ use crate::resolve::model::Resolved;
 use crate::ruleset::Table;
 use std::net::SocketAddr;
 
+pub use held::{bridges, carried, in_force, is_carried, stands_by_name};
 pub use replace::{Counted, Running, carry_counters, counted, generation_of, replace, replace_with};
 
 /// Name of the table, in the family inet.
