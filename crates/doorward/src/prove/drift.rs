@@ -1,9 +1,11 @@
 //! Whether the kernel still holds what was compiled: every packet, and what rules do besides deciding.
 
 use super::changes::{Changes, Side, changes};
-use super::describe::{Traffic, of_region};
+use super::describe::Traffic;
 use super::lens::Lens;
 use super::load::Slice;
+use super::names::Never;
+use super::parts::{Knife, Part, parts};
 use super::program::{BaseChain, ChainName, Facts, Program};
 use super::run::NotJudged;
 use crate::compile::{Options, PENDING, TABLE, compile};
@@ -221,8 +223,10 @@ fn droppers(
         .collect();
     let program = Program::of(others, &slices, facts, &mut terms);
     let mut space = Space::new(terms)?;
+    let never = Never::of(own);
     for (at, place) in Place::ALL.into_iter().enumerate() {
-        let mut start = space.node(&promised[at]);
+        let promised = space.node(&promised[at]);
+        let mut start = promised;
         for mark in [Field::MARK, Field::CT_MARK] {
             start = space.fixed(start, &mark, 0);
         }
@@ -236,7 +240,9 @@ fn droppers(
                 let possible = space.exists(gone, &Field::is_unknown);
                 let for_certain = space.minus(possible, may_pass);
                 let certain = !for_certain.is_empty();
-                dropped(&mut space, base, place, slice, if certain { for_certain } else { possible }, certain, found);
+                let set = if certain { for_certain } else { possible };
+                let knife = Knife { place, openings: promised, alike: Node::FALSE, never: &never, most: TOLD };
+                dropped(&mut space, base, hook_word(slice.hook), set, certain, knife, found);
             }
         }
     }
@@ -244,33 +250,28 @@ fn droppers(
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "one finding with all that belongs to it")]
 fn dropped(
     space: &mut Space,
     base: &BaseChain,
-    place: Place,
-    slice: Slice,
+    hook: &'static str,
     set: Node,
     certain: bool,
+    knife: Knife<'_>,
     found: &mut Vec<Foreign>,
 ) {
-    let set = space.exists(set, &|field| !super::changes::is_spoken_of(field));
     let family = space.family();
-    let (regions, _) = space.regions(set, TOLD);
-    let Some(first) = regions.first() else { return };
-    let example = connection(&first.example, family, place);
-    let hook = hook_word(slice.hook);
-    let at = found.iter().position(|one| {
-        one.chain == base.name && one.hook == hook && matches!(&one.does, Does::Drops { certain: known, .. } if *known == certain)
-    });
-    let at = at.unwrap_or_else(|| {
-        let does = Does::Drops { traffic: Vec::new(), certain, example: Box::new(example) };
-        found.push(Foreign { chain: base.name.clone(), hook, does });
-        found.len() - 1
-    });
-    let Does::Drops { traffic, .. } = &mut found[at].does else { return };
-    for region in &regions {
-        let one = of_region(region, family, place);
+    let (parts, _) = parts(space, set, knife);
+    for Part { traffic: one, example } in parts {
+        let at = found.iter().position(|known| {
+            let same = |does: &Does| matches!(does, Does::Drops { certain: known, .. } if *known == certain);
+            known.chain == base.name && known.hook == hook && same(&known.does)
+        });
+        let at = at.unwrap_or_else(|| {
+            let does = Does::Drops { traffic: Vec::new(), certain, example: Box::new(example) };
+            found.push(Foreign { chain: base.name.clone(), hook, does });
+            found.len() - 1
+        });
+        let Does::Drops { traffic, .. } = &mut found[at].does else { continue };
         let twin = traffic.iter_mut().find(|(families, known)| {
             known == &one || known.words() == one.words() && !families.contains(&family)
         });

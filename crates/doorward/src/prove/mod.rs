@@ -1,5 +1,6 @@
 //! Proofs over rulesets: what a program in the kernel does with every packet there can be.
 
+mod about;
 mod changes;
 mod check;
 mod describe;
@@ -9,11 +10,15 @@ mod lens;
 mod load;
 mod lookup;
 mod lower;
+mod names;
+mod parts;
 mod point;
 mod program;
 mod run;
 mod symbol;
+mod told;
 
+pub use about::{About, What};
 pub use changes::{Change, Changes, Kind, Side, changes};
 pub use check::{Answer, Claim, Outcome, Proof, check, compiled};
 pub use describe::{By, Traffic};
@@ -21,6 +26,8 @@ pub use drift::{Besides, Does, Drift, Foreign, drift, foreign};
 pub use equal::Difference;
 pub use lens::{Lens, Meant};
 pub use load::Slice;
+pub use names::{Called, Names};
 pub use point::value_of;
 pub use program::{BaseChain, ChainName, Facts, Program};
 pub use run::{Effects, Fates, NotJudged};
+pub use told::{Telling, Told, told};
