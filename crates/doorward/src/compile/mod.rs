@@ -45,6 +45,9 @@ impl Default for Options {
 /// with its first acknowledgement. The other seven bits of the byte belong to trials.
 pub const PENDING: u32 = 0x4000_0000;
 
+/// The bits of the ct mark that are ours.
+pub const MARK_BITS: u32 = 0xff00_0000;
+
 /// Sets of the table that stand for something of the policy, by name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Stands {

@@ -2,7 +2,7 @@
 
 use super::describe::some;
 use crate::catalogue;
-use crate::meaning::Packet;
+use crate::meaning::{Connection, Packet, Path};
 use crate::net::{Family, IcmpType, PortRange, Proto, icmp_names, icmp_type};
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ pub struct About {
     pub ports: BTreeMap<u8, Vec<(u16, u16)>>,
     /// Types of ICMP.
     pub icmp: Vec<(u8, u8)>,
+    /// The other types that there are, where not all are meant.
+    pub icmp_but: Vec<(u8, u8)>,
 }
 
 impl About {
@@ -26,7 +28,15 @@ impl About {
 
     /// How many words it takes.
     pub(super) fn pieces(&self) -> usize {
-        self.whole.len() + self.ports.values().map(Vec::len).sum::<usize>() + self.icmp.len()
+        self.whole.len() + self.ports.values().map(Vec::len).sum::<usize>() + self.icmp_pieces()
+    }
+
+    /// Types one by one, or all but some.
+    fn icmp_pieces(&self) -> usize {
+        match (self.icmp.len(), self.icmp_but.len()) {
+            (types, 0) => types,
+            (types, others) => types.min(others + 1),
+        }
     }
 
     /// How many kinds it is, where a protocol counts as much as its ports.
@@ -42,11 +52,15 @@ impl About {
     /// One by one: services where they have a name.
     #[must_use]
     pub fn whats(&self, family: Family) -> Vec<What> {
-        let icmp = |(first, last): &(u8, u8)| What {
-            words: icmp_name(family, *first, *last),
-            packet: Some(Packet::Icmp { kind: *first, hops: 64 }),
+        let name = |(first, last): &(u8, u8)| icmp_name(family, *first, *last);
+        let packet = |(first, _): &(u8, u8)| Some(Packet::Icmp { kind: *first, hops: 64 });
+        let mut whats: Vec<What> = match self.icmp.first() {
+            Some(first) if self.icmp_pieces() < self.icmp.len() => {
+                let out: Vec<String> = self.icmp_but.iter().map(name).collect();
+                vec![What { words: format!("icmp other than {}", some(&out)), packet: packet(first) }]
+            }
+            _ => self.icmp.iter().map(|types| What { words: name(types), packet: packet(types) }).collect(),
         };
-        let mut whats: Vec<What> = self.icmp.iter().map(icmp).collect();
         // What several protocols have at the same ports is said once.
         let mut by_range: BTreeMap<(u16, u16), Vec<u8>> = BTreeMap::new();
         for (proto, ranges) in &self.ports {
@@ -71,6 +85,33 @@ pub struct What {
     pub packet: Option<Packet>,
 }
 
+impl What {
+    /// A connection that is one of these, in place of one that is something else.
+    pub(super) fn example(&self, other: &Connection) -> Connection {
+        let mut example = other.clone();
+        let Some(packet) = self.packet else { return example };
+        let alike = match (packet, other.packet) {
+            (Packet::Ports { proto, to, .. }, Packet::Ports { proto: known, .. }) => {
+                proto == known && other.port() == Some(to)
+            }
+            (Packet::Icmp { kind, .. }, Packet::Icmp { kind: known, .. }) => kind == known,
+            (Packet::Other(proto), _) => proto == other.proto(),
+            _ => false,
+        };
+        if alike {
+            return example;
+        }
+        example.packet = packet;
+        if let (Packet::Ports { to, .. }, Path::In { addressed, .. } | Path::Forward { addressed, .. }) =
+            (packet, &mut example.path)
+            && let Some(addressed) = addressed
+        {
+            addressed.port = to;
+        }
+        example
+    }
+}
+
 /// One by one: kinds of connections, or everything but the others where that is shorter to say.
 pub(super) fn whats(about: &About, but: Option<&About>, family: Family) -> Vec<What> {
     let Some(but) = but else { return about.whats(family) };
@@ -91,7 +132,7 @@ fn first_of(proto: u8) -> Option<Packet> {
     }
 }
 
-/// Ports that several protocols have; those of services with different names one by one.
+/// Ports that several protocols have; those of services with different names, and two neighbours, one by one.
 fn ports((first, last): (u16, u16), protocols: &[u8]) -> Vec<What> {
     let packet = protocols.first().map(|proto| Packet::Ports {
         proto: Proto(*proto),
@@ -100,6 +141,9 @@ fn ports((first, last): (u16, u16), protocols: &[u8]) -> Vec<What> {
         opens: true,
     });
     let of = protocols.iter().map(|proto| Proto(*proto).to_string()).collect::<Vec<_>>().join("+");
+    if last - first == 1 {
+        return [first, last].into_iter().flat_map(|port| ports((port, port), protocols)).collect();
+    }
     if first != last {
         return vec![What { words: format!("{first}-{last}/{of}"), packet }];
     }
@@ -145,14 +189,16 @@ mod tests {
         let about = About {
             whole: vec![(17, 17), (47, 47), (51, 60)],
             ports: BTreeMap::from([
-                (6, vec![(22, 22), (53, 53), (443, 443), (1000, 1999)]),
+                (6, vec![(21, 22), (53, 53), (443, 443), (1000, 1999)]),
                 (17, vec![(53, 53), (443, 443), (9999, 9999)]),
             ]),
             icmp: vec![(8, 8), (200, 250)],
+            icmp_but: Vec::new(),
         };
         let words = [
             "ping",
             "icmp types 200-250",
+            "21/tcp (ftp)",
             "22/tcp (ssh)",
             "53/tcp+udp (dns)",
             "443/tcp (https)",
@@ -168,5 +214,11 @@ mod tests {
         assert_eq!(texts(whats(&about, Some(&About::default()), Family::V4)), ["anything"]);
         let but = About { icmp: vec![(128, 128)], ..About::default() };
         assert_eq!(texts(whats(&about, Some(&but), Family::V6)), ["anything except ping"]);
+        let types = vec![(0, 2), (4, 7), (9, 255)];
+        let most = About { icmp: types, icmp_but: vec![(8, 8)], ..About::default() };
+        assert_eq!(
+            (texts(most.whats(Family::V4)), most.pieces()),
+            (vec!["icmp other than ping".to_owned()], 2)
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::describe::Traffic;
 use super::load::Slice;
 use super::names::Never;
-use super::parts::{Knife, Part, parts};
+use super::parts::{Knife, parts};
 use super::program::{Facts, Program};
 use super::run::NotJudged;
 use crate::meaning::Connection;
@@ -124,7 +124,7 @@ fn of_family(
                 Kind::Shuts => nothing,
                 Kind::Limits | Kind::Unlimits | Kind::Relimits => Node::FALSE,
             };
-            let knife = Knife { place, openings, alike, never: &never, most: MOST };
+            let knife = Knife { place, openings, alike, broad: false, never: &never, most: MOST };
             let had = matches!(kind, Kind::Unlimits | Kind::Relimits);
             let has = matches!(kind, Kind::Opens | Kind::Limits | Kind::Relimits);
             for (set, was) in split(&mut space, set, if had { &old.limits } else { &[] }) {
@@ -163,6 +163,7 @@ impl World {
             allowed = space.fixed(allowed, &field, 0);
         }
         let allowed = space.exists(allowed, &|field| matches!(field, Field::Banned | Field::Carried));
+        let allowed = space.and(allowed, openings);
         let rooms: Vec<Field> =
             space.fields().filter(|field| matches!(field, Field::Room(_))).cloned().collect();
         let (best, worst) =
@@ -253,38 +254,41 @@ fn list(
     knife: Knife<'_>,
     changes: &mut Changes,
 ) {
-    let family = space.family();
-    let way = knife.place.way();
     let (parts, all) = parts(space, set, knife);
     changes.more |= !all;
-    for Part { traffic, example } in parts {
-        let same = |one: &Change| (one.kind, one.way) == (kind, way) && (&one.was, &one.is) == (&was, &is);
+    for part in parts {
+        changes.add(Change {
+            kind,
+            way: knife.place.way(),
+            families: vec![space.family()],
+            traffic: part.traffic,
+            was: was.clone(),
+            is: is.clone(),
+            example: part.example,
+        });
+    }
+}
+
+impl Changes {
+    /// Adds what changes in one family.
+    pub(super) fn add(&mut self, change: Change) {
+        let same = |one: &Change| {
+            (one.kind, one.way, &one.was, &one.is) == (change.kind, change.way, &change.was, &change.is)
+        };
+        let families = |one: &Change| one.families.iter().any(|family| change.families.contains(family));
         // Translated or not, it is the same to whoever comes.
-        if changes
-            .list
-            .iter()
-            .any(|one| same(one) && one.families.contains(&family) && one.traffic.words() == traffic.words())
-        {
-            continue;
+        let words = change.traffic.plain_words();
+        if self.list.iter().any(|one| same(one) && families(one) && one.traffic.plain_words() == words) {
+            return;
         }
         // What is so in both families is one change.
-        let twin = changes.list.iter_mut().find(|one| {
-            same(one)
-                && !one.families.contains(&family)
-                && !one.traffic.names_addresses()
-                && one.traffic.words() == traffic.words()
+        let words = change.traffic.words();
+        let twin = self.list.iter_mut().find(|one| {
+            same(one) && !families(one) && !one.traffic.names_addresses() && one.traffic.words() == words
         });
         match twin {
-            Some(twin) => twin.families.push(family),
-            None => changes.list.push(Change {
-                kind,
-                way,
-                families: vec![family],
-                traffic,
-                was: was.clone(),
-                is: is.clone(),
-                example,
-            }),
+            Some(twin) => twin.families.extend(change.families),
+            None => self.list.push(change),
         }
     }
 }

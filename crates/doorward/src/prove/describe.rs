@@ -28,6 +28,8 @@ pub struct Traffic {
     pub but: Option<About>,
     /// Users who opened the socket.
     pub by: Option<By>,
+    /// Whether it is meant where a translation led there, and told by the address and port that it led to.
+    pub translated: bool,
 }
 
 /// Whose sockets.
@@ -48,11 +50,9 @@ const NAMED: usize = 8;
 pub(super) fn of_region(
     region: &Region,
     (about, but): (About, Option<About>),
-    family: Family,
-    place: Place,
+    (family, place, to): (Family, Place, &Field),
     never: &Never,
 ) -> Traffic {
-    let to = if place.translated { Field::AddressedTo } else { Field::Destination };
     let out = place.hook == Hook::Output;
     let iface = if out { Field::Oif } else { Field::Iif };
     let addresses = |field: &Field, never: &AddrSet| {
@@ -67,8 +67,8 @@ pub(super) fn of_region(
     let accounts = |field: &Field| region.part(field).map(narrow::<u32>);
     let by = match (region.part(&Field::HasOwner), accounts(&Field::User), accounts(&Field::Group)) {
         (None, None, None) => None,
-        (owner, users, groups) => {
-            let owned = owner.map(|values| *values == [(1, 1)]);
+        (somebody, users, groups) => {
+            let owned = somebody.map(|values| *values == [(1, 1)]);
             Some(By { users, groups, owned })
         }
     };
@@ -76,12 +76,13 @@ pub(super) fn of_region(
     Traffic {
         family,
         from: addresses(&Field::Source, &never.sources),
-        to: addresses(&to, &never.destinations),
+        to: addresses(to, &never.destinations),
         on: region.part(&iface).filter(|ranges| !all_but_loopback(ranges)).map(<[_]>::to_vec),
         leaving: others.filter(|ranges| !all_but_loopback(ranges)).map(<[_]>::to_vec),
         about,
         but,
         by,
+        translated: false,
     }
 }
 
@@ -124,9 +125,14 @@ impl Traffic {
     pub fn words(&self) -> String {
         let names = Names::default();
         let mut words = vec![words_of(&self.what()), format!("from {}", self.sources(&names).words)];
-        words.extend(self.to.as_ref().map(|to| format!("to {}", names.destinations(to, self.family).words)));
+        words.extend(self.to.iter().map(|to| format!("to {}", names.destinations(to, self.family).words)));
         words.extend(self.whereabouts());
         words.join(" ")
+    }
+
+    /// The same, whether it was translated or not.
+    pub(super) fn plain_words(&self) -> String {
+        Traffic { translated: false, ..self.clone() }.words()
     }
 
     /// From whom.
@@ -147,6 +153,7 @@ impl Traffic {
         let mut words: Vec<String> = self.on.iter().map(|on| interfaces("on", on)).collect();
         words.extend(self.leaving.iter().map(|leaving| interfaces("leaving on", leaving)));
         words.extend(self.by.as_ref().map(By::words));
+        words.extend(self.translated.then(|| "where it was translated".to_owned()));
         words
     }
 

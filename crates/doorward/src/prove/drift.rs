@@ -1,20 +1,17 @@
 //! Whether the kernel still holds what was compiled: every packet, and what rules do besides deciding.
 
 use super::changes::{Changes, Side, changes};
-use super::describe::Traffic;
 use super::lens::Lens;
 use super::load::Slice;
-use super::names::Never;
-use super::parts::{Knife, Part, parts};
-use super::program::{BaseChain, ChainName, Facts, Program};
+use super::program::{Facts, Program};
 use super::run::NotJudged;
-use crate::compile::{Options, PENDING, TABLE, compile};
-use crate::meaning::sets::{self, Given, Place};
+use crate::compile::{Options, PENDING, compile};
+use crate::meaning::sets::Place;
 use crate::meaning::{Connection, connection};
 use crate::net::{AddrSet, Family};
 use crate::resolve::model::Resolved;
-use crate::ruleset::{CtKey, Expr, Hook, Table, TableFamily};
-use crate::space::{Field, Node, Pred, Space, Terms};
+use crate::ruleset::{Chain, ChainKind, Hook, Policy, Table};
+use crate::space::{Field, Node, Space, Terms};
 use std::collections::HashMap;
 
 /// What became of a policy's table in the kernel.
@@ -24,13 +21,15 @@ pub struct Drift {
     pub changes: Changes,
     /// What else is otherwise: packets of connections that are open, limits, log lines.
     pub besides: Vec<Besides>,
+    /// What is there that doorward does not make, or is not as it makes it, where no packet shows it.
+    pub strange: Vec<String>,
 }
 
 impl Drift {
     /// Whether the kernel does exactly what was compiled.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        self.changes.list.is_empty() && self.besides.is_empty()
+        self.changes.list.is_empty() && self.besides.is_empty() && self.strange.is_empty()
     }
 }
 
@@ -45,14 +44,17 @@ pub struct Besides {
     pub state: u128,
 }
 
-/// The hooks in which our table has chains, and each in both views.
-const WATCHED: [Slice; 6] = [
+/// The hooks in which our table has chains, or somebody could give it one, and each in both views.
+const WATCHED: [Slice; 9] = [
     Slice { hook: Hook::Input, translated: false },
     Slice { hook: Hook::Input, translated: true },
     Slice { hook: Hook::Forward, translated: true },
     Slice { hook: Hook::Forward, translated: false },
     Slice { hook: Hook::Output, translated: false },
     Slice { hook: Hook::Prerouting, translated: false },
+    Slice { hook: Hook::Ingress, translated: false },
+    Slice { hook: Hook::Postrouting, translated: false },
+    Slice { hook: Hook::Postrouting, translated: true },
 ];
 
 /// Compares the table that the kernel holds with what the policy compiles to.
@@ -64,9 +66,9 @@ pub fn drift(
     interfaces: &HashMap<u32, String>,
 ) -> Result<Drift, NotJudged> {
     let expected = compile(policy, options);
-    let facts =
-        Facts { lens: Lens::of(policy), effects: true, interfaces: interfaces.clone() };
-    let mut drift = Drift::default();
+    let lens = Lens::by_names(held).and(policy).held(held);
+    let facts = Facts { lens, effects: true, interfaces: interfaces.clone() };
+    let mut drift = Drift { strange: strange(&expected, held), ..Drift::default() };
     for family in Family::BOTH {
         besides(&expected, held, &facts, family, &mut drift.besides)?;
     }
@@ -75,6 +77,47 @@ pub fn drift(
         drift.changes = changes(Side::Policy(policy), Side::Tables(held, &facts), own)?;
     }
     Ok(drift)
+}
+
+/// How the limits of a policy are kept otherwise than they were compiled, where no first packet shows it: a bucket
+/// is three sets, which [`drift`] takes for one.
+pub fn drift_of_limits(
+    policy: &Resolved,
+    options: &Options,
+    held: &Table,
+    interfaces: &HashMap<u32, String>,
+) -> Result<Vec<Besides>, NotJudged> {
+    let mut found = Vec::new();
+    if policy.rules.iter().all(|rule| rule.limit.is_none()) {
+        return Ok(found);
+    }
+    let lens = Lens::of(policy).held(held).without_buckets();
+    let facts = Facts { lens, effects: true, interfaces: interfaces.clone() };
+    for family in Family::BOTH {
+        besides(&compile(policy, options), held, &facts, family, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Base chains of another type or place than any of ours, and objects that are not as they were made.
+fn strange(expected: &Table, held: &Table) -> Vec<String> {
+    let does_something = |chain: &&Chain| {
+        !chain.rules.is_empty() || chain.base.as_ref().is_some_and(|base| base.policy == Policy::Drop)
+    };
+    let known = |chain: &Chain| {
+        let watched = |hook| WATCHED.iter().any(|slice| slice.hook == hook);
+        chain.base.as_ref().is_none_or(|base| base.kind == ChainKind::Filter && watched(base.hook))
+    };
+    let chains = held.chains.iter().filter(|chain| !known(chain)).filter(does_something);
+    let mut found: Vec<String> =
+        chains.map(|chain| format!("chain {} is none of doorward's", chain.name)).collect();
+    for object in &expected.objects {
+        let is = held.objects.iter().any(|one| (&one.name, &one.kind) == (&object.name, &object.kind));
+        if !is {
+            found.push(format!("object {} is not as doorward makes it", object.name));
+        }
+    }
+    found
 }
 
 /// Everything that is otherwise in one family.
@@ -114,10 +157,25 @@ fn besides(
             let more = space.minus(done, meant);
             note(&mut space, format!("{hook}: the kernel {what} this, and should not"), more);
         }
+        // Who is judged otherwise meets other rules, too: that is told already.
+        let verdicts = [
+            (meant.accepted, done.accepted),
+            (meant.dropped, done.dropped),
+            (meant.rejected, done.rejected),
+            (meant.queued, done.queued),
+        ];
+        let mut judged_otherwise = Node::FALSE;
+        for (meant, done) in verdicts {
+            let differs = space.xor(meant, done);
+            judged_otherwise = space.or(judged_otherwise, differs);
+        }
+        let judged_otherwise = space.exists(judged_otherwise, &|field| *field == Field::CT_MARK);
         let words: std::collections::BTreeSet<_> = meant_effects.keys().chain(done_effects.keys()).cloned().collect();
         for word in words {
             let of = |effects: &super::run::Effects| effects.get(&word).copied().unwrap_or(Node::FALSE);
             let (meant, done) = (of(&meant_effects), of(&done_effects));
+            let done = space.minus(done, judged_otherwise);
+            let meant = space.minus(meant, judged_otherwise);
             let more = space.minus(done, meant);
             let less = space.minus(meant, done);
             note(&mut space, format!("{hook}: it {word}, and should not"), more);
@@ -134,176 +192,9 @@ fn hook_word(hook: Hook) -> &'static str {
         Hook::Output => "out",
         Hook::Forward => "forward",
         Hook::Prerouting => "prerouting",
-        _ => "elsewhere",
+        Hook::Postrouting => "postrouting",
+        Hook::Ingress => "ingress",
+        Hook::Egress => "egress",
+        Hook::Other(_) => "elsewhere",
     }
-}
-
-/// A chain of somebody else that changes what a policy promises.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Foreign {
-    /// The chain.
-    pub chain: ChainName,
-    /// Its hook, in words.
-    pub hook: &'static str,
-    /// What it does.
-    pub does: Does,
-}
-
-/// What a foreign chain does to a promise.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Does {
-    /// It shuts out what the policy lets in.
-    Drops {
-        /// What, largest first.
-        traffic: Vec<(Vec<Family>, Traffic)>,
-        /// Whether that is so for certain, or depends on what no packet tells.
-        certain: bool,
-        /// A connection of it.
-        example: Box<Connection>,
-    },
-    /// It translates destinations, so that other doors are knocked at.
-    Translates,
-    /// It leaves packets out of connection tracking: replies are no longer known as such.
-    Untracks,
-    /// It changes bits of the connection mark that are ours.
-    Marks,
-}
-
-/// So many products of what a foreign chain drops are told.
-const TOLD: usize = 8;
-
-/// The chains of others that change what the policy promises.
-pub fn foreign(
-    policy: &Resolved,
-    tables: &[Table],
-    own: &AddrSet,
-    facts: &Facts,
-) -> Result<Vec<Foreign>, NotJudged> {
-    let others: Vec<Table> = tables
-        .iter()
-        .filter(|table| !(table.family == TableFamily::Inet && table.name == TABLE))
-        .cloned()
-        .collect();
-    let mut found = side_effects(&others);
-    for family in Family::BOTH {
-        droppers(policy, &others, own, facts, family, &mut found)?;
-    }
-    Ok(found)
-}
-
-/// Where packets of a place pass, the place's own hook included.
-fn passed(place: Place) -> Vec<Slice> {
-    let hooks: &[Hook] = match place.hook {
-        Hook::Input => &[Hook::Prerouting, Hook::Input],
-        Hook::Forward => &[Hook::Prerouting, Hook::Forward, Hook::Postrouting],
-        _ => &[Hook::Output, Hook::Postrouting],
-    };
-    hooks.iter().map(|hook| Slice { hook: *hook, translated: place.translated }).collect()
-}
-
-fn droppers(
-    policy: &Resolved,
-    others: &[Table],
-    own: &AddrSet,
-    facts: &Facts,
-    family: Family,
-    found: &mut Vec<Foreign>,
-) -> Result<(), NotJudged> {
-    let mut terms = Terms::new(family);
-    let mut slices: Vec<Slice> = Place::ALL.iter().flat_map(|place| passed(*place)).collect();
-    slices.sort_unstable();
-    slices.dedup();
-    let promised: Vec<Pred> = Place::ALL
-        .iter()
-        .map(|place| {
-            let opening = sets::openings(policy, own, *place, false, &mut terms);
-            let meant = sets::sets(policy, *place, Given::default(), &mut terms);
-            Pred::all([opening, meant.allowed])
-        })
-        .collect();
-    let program = Program::of(others, &slices, facts, &mut terms);
-    let mut space = Space::new(terms)?;
-    let never = Never::of(own);
-    for (at, place) in Place::ALL.into_iter().enumerate() {
-        let promised = space.node(&promised[at]);
-        let mut start = promised;
-        for mark in [Field::MARK, Field::CT_MARK] {
-            start = space.fixed(start, &mark, 0);
-        }
-        for slice in passed(place) {
-            for base in program.base_chains(slice) {
-                let only = |one: &BaseChain| one.name == base.name && one.priority == base.priority;
-                let (fates, _) = program.fates(&mut space, slice, start, &only)?;
-                let mut gone = space.or(fates.dropped, fates.rejected);
-                gone = space.or(gone, fates.queued);
-                let may_pass = space.exists(fates.accepted, &Field::is_unknown);
-                let possible = space.exists(gone, &Field::is_unknown);
-                let for_certain = space.minus(possible, may_pass);
-                let certain = !for_certain.is_empty();
-                let set = if certain { for_certain } else { possible };
-                let knife = Knife { place, openings: promised, alike: Node::FALSE, never: &never, most: TOLD };
-                dropped(&mut space, base, hook_word(slice.hook), set, certain, knife, found);
-            }
-        }
-    }
-    space.holds_good()?;
-    Ok(())
-}
-
-fn dropped(
-    space: &mut Space,
-    base: &BaseChain,
-    hook: &'static str,
-    set: Node,
-    certain: bool,
-    knife: Knife<'_>,
-    found: &mut Vec<Foreign>,
-) {
-    let family = space.family();
-    let (parts, _) = parts(space, set, knife);
-    for Part { traffic: one, example } in parts {
-        let at = found.iter().position(|known| {
-            let same = |does: &Does| matches!(does, Does::Drops { certain: known, .. } if *known == certain);
-            known.chain == base.name && known.hook == hook && same(&known.does)
-        });
-        let at = at.unwrap_or_else(|| {
-            let does = Does::Drops { traffic: Vec::new(), certain, example: Box::new(example) };
-            found.push(Foreign { chain: base.name.clone(), hook, does });
-            found.len() - 1
-        });
-        let Does::Drops { traffic, .. } = &mut found[at].does else { continue };
-        let twin = traffic.iter_mut().find(|(families, known)| {
-            known == &one || known.words() == one.words() && !families.contains(&family)
-        });
-        match twin {
-            Some((families, _)) if families.contains(&family) => {}
-            Some((families, _)) => families.push(family),
-            None => traffic.push((vec![family], one)),
-        }
-    }
-}
-
-/// What chains of others do besides judging, as far as it touches what we rely on.
-fn side_effects(others: &[Table]) -> Vec<Foreign> {
-    let mut found = Vec::new();
-    for table in others {
-        for chain in &table.chains {
-            let name =
-                ChainName { family: table.family, table: table.name.clone(), chain: chain.name.clone() };
-            let hook = chain.base.as_ref().map_or("elsewhere", |base| hook_word(base.hook));
-            let mut does = Vec::new();
-            for expr in chain.rules.iter().flat_map(|rule| &rule.exprs) {
-                match expr {
-                    Expr::Nat(nat) if !nat.source => does.push(Does::Translates),
-                    Expr::Redir(_) => does.push(Does::Translates),
-                    Expr::Notrack => does.push(Does::Untracks),
-                    Expr::CtSet { key: CtKey::Mark, .. } => does.push(Does::Marks),
-                    _ => {}
-                }
-            }
-            does.dedup();
-            found.extend(does.into_iter().map(|does| Foreign { chain: name.clone(), hook, does }));
-        }
-    }
-    found
 }

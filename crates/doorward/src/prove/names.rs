@@ -58,7 +58,7 @@ impl Called {
 
 /// So many names together stand for one set.
 const TOGETHER: usize = 4;
-/// So many prefixes are taken out of a named set, before it is told by its own.
+/// So many prefixes are taken out of a named set, or added to it, before it is told by its own.
 const TAKEN_OUT: usize = 4;
 
 impl Names {
@@ -128,11 +128,21 @@ impl Names {
         let mut used = Vec::new();
         let mut left = set.clone();
         while used.len() < TOGETHER && !left.lacks(family) {
-            let next = inside().find(|(_, one)| meets(one, &left, family))?;
+            let Some(next) = inside().find(|(_, one)| meets(one, &left, family)) else { break };
             left = left.minus(&next.1);
             used.push(next);
         }
-        left.lacks(family).then(|| called(&used))
+        let rest = plainest(&left, wide, family);
+        if left.lacks(family) {
+            return Some(called(&used));
+        }
+        // Names and a few addresses, where that is no longer than addresses alone.
+        let all = plainest(set, wide, family).len();
+        let some = !used.is_empty() && rest.len() <= TAKEN_OUT && used.len() + rest.len() <= all;
+        some.then(|| Called {
+            words: format!("{}, {}", called(&used).words, texts(&rest)),
+            shows_family: true,
+        })
     }
 }
 
@@ -191,6 +201,7 @@ mod tests {
             ),
             ("198.51.100.7", "home", true),
             ("203.0.113.0/24 198.51.100.7", "office, home", false),
+            ("203.0.113.0/24 192.0.2.7", "office, 192.0.2.7", true),
             ("203.0.113.0/25 203.0.113.128/26", "office except 203.0.113.192/26", true),
             ("198.51.100.8", "198.51.100.8", true),
             ("203.0.113.3 203.0.113.0/31", "203.0.113.0/30", true),

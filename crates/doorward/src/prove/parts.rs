@@ -6,7 +6,7 @@ use super::names::Never;
 use crate::meaning::sets::Place;
 use crate::meaning::{Connection, connection};
 use crate::net::{Family, Proto};
-use crate::space::{Field, Node, Space};
+use crate::space::{Field, Node, Region, Share, Space};
 
 /// Traffic and a connection of it.
 pub(super) struct Part {
@@ -24,101 +24,208 @@ pub(super) struct Knife<'a> {
     /// Connections that are, besides those of the set, as it is said of the set: `everything but ssh` may be said
     /// where ssh is among neither.
     pub(super) alike: Node,
+    /// Whether `anything` may be said of a few kinds too, where no other is left that is not alike.
+    pub(super) broad: bool,
     /// Addresses that do not matter.
     pub(super) never: &'a Never,
     /// So many parts at most.
     pub(super) most: usize,
 }
 
-/// Takes a set apart. Says too whether that is all.
+/// So many kinds are told one by one, also where they are all that there are.
+const FEW: usize = 3;
+
+/// Takes a set apart, the largest first. Says too whether that is all.
 pub(super) fn parts(space: &mut Space, set: Node, knife: Knife<'_>) -> (Vec<Part>, bool) {
-    let Knife { place, openings, alike, never, most } = knife;
-    let family = space.family();
-    let plain = spoken(space, set, place);
-    let (shares, mut left) = space.shares(plain, &is_about, most);
-    let possible = spoken(space, openings, place);
-    let said = spoken(space, alike, place);
-    let said = space.or(said, plain);
-    let mut parts = Vec::new();
-    for share in shares {
-        let (regions, rest) = space.regions_but(share.rest, most, &|space, product| {
-            // Nobody's packets have no user.
-            let nobody = space.fixed(product, &Field::HasOwner, 0);
-            let nobody = space.exists(nobody, &|field| matches!(field, Field::User | Field::Group));
-            space.or(product, nobody)
-        });
-        left = space.or(left, rest);
-        for (region, product) in regions {
-            // Those who are meant, with everything there can be.
-            let who = space.and(possible, product);
-            let all = space.exists(who, &|field| !is_about(field));
-            let more = space.minus(who, said);
-            let more = space.exists(more, &|field| !is_about(field));
-            let more = space.minus(more, share.picked);
-            let about = about(space, share.picked, all, place);
-            // To say what it is not takes more than a half of everything.
-            let most = about.size() * 2.0 > self::about(space, all, all, place).size();
-            let but = most
-                .then(|| self::about(space, more, all, place))
-                .filter(|but| but.pieces() < about.pieces());
-            let mut example = space.and(set, share.picked);
-            for (field, value) in region.example.values().iter().filter(|(field, _)| is_who(field, place)) {
-                example = space.fixed(example, field, *value);
+    if !knife.place.translated {
+        return View::Own.parts(space, set, knife);
+    }
+    // What holds wherever a translation leads is told by what the opener addressed, the rest by where it leads.
+    let out = space.minus(knife.openings, set);
+    let depends = space.exists(out, &|field| matches!(field, Field::Destination | Field::Port));
+    let (by_own, addressed) = (space.and(set, depends), space.minus(set, depends));
+    let (mut parts, first) = View::Addressed.parts(space, addressed, knife);
+    let (own, second) = View::Own.parts(space, by_own, knife);
+    parts.extend(own);
+    (parts, first && second)
+}
+
+/// By which addresses and ports traffic is told: the packet's own, or those that its opener addressed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    Own,
+    Addressed,
+}
+
+/// Kinds of connections and a product of those who are at their ends.
+struct Piece {
+    about: About,
+    but: Option<About>,
+    region: Region,
+    /// The product, and of what kinds it is told.
+    told: Node,
+    share: Share,
+}
+
+impl View {
+    fn parts(self, space: &mut Space, set: Node, knife: Knife<'_>) -> (Vec<Part>, bool) {
+        let Knife { place, never, .. } = knife;
+        let family = space.family();
+        let (mut pieces, all) = self.pieces(space, set, knife);
+        pieces.sort_by(|a, b| b.about.size().total_cmp(&a.about.size()));
+        let mut parts = Vec::new();
+        let mut known = Node::FALSE;
+        for piece in pieces {
+            let mut example = space.and(set, piece.share.picked);
+            for (field, value) in piece.region.example.values() {
+                if self.is_who(field) {
+                    example = space.fixed(example, field, *value);
+                }
             }
-            let point = space.point(example).unwrap_or_else(|| region.example.clone());
-            let traffic = of_region(&region, (about, but), family, place, never);
+            // What was told as `anything` from those and others needs no word.
+            let new = space.minus(piece.told, known);
+            let new = space.and(new, piece.share.picked);
+            if new.is_empty() {
+                continue;
+            }
+            known = space.or(known, piece.told);
+            let point = space.point(example).unwrap_or_else(|| piece.region.example.clone());
+            let (to, translated) = match self {
+                View::Own => (Field::Destination, place.translated),
+                View::Addressed => (Field::AddressedTo, false),
+            };
+            let about = (piece.about, piece.but);
+            let mut traffic = of_region(&piece.region, about, (family, place, &to), never);
+            traffic.translated = translated;
             parts.push(Part { traffic, example: connection(&point, family, place) });
         }
+        (parts, all)
     }
-    (parts, left.is_empty())
+
+    fn pieces(self, space: &mut Space, set: Node, knife: Knife<'_>) -> (Vec<Piece>, bool) {
+        let plain = self.spoken(space, set);
+        let (shares, mut left) = space.shares(plain, &is_about, knife.most);
+        let possible = self.spoken(space, knife.openings);
+        let said = self.spoken(space, knife.alike);
+        let said = space.or(said, plain);
+        let mut pieces = Vec::new();
+        for share in shares {
+            let (regions, rest) = space.regions_but(share.rest, knife.most, &|space, product| {
+                // Nobody's packets have no user.
+                let nobody = space.fixed(product, &Field::HasOwner, 0);
+                let nobody = space.exists(nobody, &|field| matches!(field, Field::User | Field::Group));
+                space.or(product, nobody)
+            });
+            left = space.or(left, rest);
+            for (region, product) in regions {
+                // Those who are meant, with everything there can be.
+                let who = space.and(possible, product);
+                let all = space.exists(who, &|field| !is_about(field));
+                let more = space.minus(who, said);
+                let more = space.exists(more, &|field| !is_about(field));
+                let more = space.minus(more, share.picked);
+                let about = self.about(space, share.picked, all);
+                // To say what it is not takes more than a half of everything.
+                let most = about.size() * 2.0 > self.about(space, all, all).size();
+                let but = (most || knife.broad).then(|| self.about(space, more, all));
+                let shorter = |but: &About| {
+                    if most {
+                        but.pieces() < about.pieces()
+                    } else {
+                        but.is_nothing() && about.pieces() > FEW
+                    }
+                };
+                let but = but.filter(shorter);
+                let kinds = if but.is_some() { space.not(more) } else { share.picked };
+                let told = space.and(product, kinds);
+                pieces.push(Piece { about, but, region, told, share });
+            }
+        }
+        (pieces, left.is_empty())
+    }
+
+    /// Whether a field says who is on either end.
+    fn is_who(self, field: &Field) -> bool {
+        match field {
+            Field::Iif | Field::Oif | Field::Source | Field::HasOwner | Field::User | Field::Group => true,
+            Field::Destination => self == View::Own,
+            Field::AddressedTo => self == View::Addressed,
+            _ => false,
+        }
+    }
+
+    fn port(self) -> Field {
+        if self == View::Own { Field::Port } else { Field::AddressedPort }
+    }
+
+    fn other_port(self) -> Field {
+        if self == View::Own { Field::AddressedPort } else { Field::Port }
+    }
+
+    /// The set over what people speak of: types of ICMP, ports of what has ports, whole protocols; and who.
+    fn spoken(self, space: &mut Space, set: Node) -> Node {
+        let (port, other) = (self.port(), self.other_port());
+        let set = space.exists(set, &|field| !(self.is_who(field) || is_about(field)) || *field == other);
+        let mut all = Node::FALSE;
+        for class in space.classes(&Field::Protocol) {
+            let mine = space.fixed(set, &Field::Protocol, class.sample);
+            if mine.is_empty() {
+                continue;
+            }
+            let kind = Kind::of(&class.ranges, space.family());
+            let mine = space.exists(mine, &|field| match kind {
+                Kind::Ports(_) => *field == Field::SourcePort,
+                Kind::Icmp => *field == port,
+                Kind::Whole => *field == Field::SourcePort || *field == port,
+            });
+            all = space.or(all, mine);
+        }
+        let nobody = space.fixed(all, &Field::HasOwner, 0);
+        let somebody = space.minus(all, nobody);
+        let nobody = space.exists(nobody, &|field| matches!(field, Field::User | Field::Group));
+        space.or(somebody, nobody)
+    }
+
+    /// What a set is about, among all that there can be.
+    fn about(self, space: &mut Space, set: Node, all: Node) -> About {
+        let mut about = About::default();
+        let family = space.family();
+        let foreign = if family == Family::V4 { Proto::ICMPV6.0 } else { Proto::ICMP.0 };
+        for class in space.classes(&Field::Protocol) {
+            let mine = space.at(set, &Field::Protocol, class.sample);
+            if mine.is_empty() {
+                continue;
+            }
+            let possible = space.at(all, &Field::Protocol, class.sample);
+            let missing = space.minus(possible, mine);
+            match Kind::of(&class.ranges, family) {
+                Kind::Ports(proto) if !missing.is_empty() => {
+                    let ranges = space.ranges(mine, &self.port()).unwrap_or_default();
+                    about.ports.insert(proto, ranges.into_iter().map(|(a, b)| (word(a), word(b))).collect());
+                }
+                Kind::Icmp if !missing.is_empty() => {
+                    let ranges = space.ranges(mine, &Field::SourcePort).unwrap_or_default();
+                    let missing = space.ranges(missing, &Field::SourcePort).unwrap_or_default();
+                    let types = |ranges: Vec<(u128, u128)>| -> Vec<(u8, u8)> {
+                        ranges.into_iter().map(|(a, b)| (byte(a >> 8), byte(b >> 8))).collect()
+                    };
+                    (about.icmp, about.icmp_but) = (types(ranges), types(missing));
+                }
+                // ICMP of the other family cannot be; it is in the class of some protocol or other.
+                _ => {
+                    let whole = class.ranges.iter().map(|(a, b)| (byte(*a), byte(*b)));
+                    about.whole.extend(whole.filter(|range| *range != (foreign, foreign)));
+                }
+            }
+        }
+        about.whole.sort_unstable();
+        about
+    }
 }
 
 /// Whether a field says what a connection is about.
 fn is_about(field: &Field) -> bool {
     matches!(field, Field::Protocol | Field::Port | Field::AddressedPort | Field::SourcePort)
-}
-
-/// Whether a field says who is on either end.
-fn is_who(field: &Field, place: Place) -> bool {
-    match field {
-        Field::Iif | Field::Oif | Field::Source | Field::HasOwner | Field::User | Field::Group => true,
-        Field::Destination => !place.translated,
-        Field::AddressedTo => place.translated,
-        _ => false,
-    }
-}
-
-fn port_field(place: Place) -> Field {
-    if place.translated { Field::AddressedPort } else { Field::Port }
-}
-
-/// The set over what people speak of: types of ICMP, ports of what has ports, whole protocols; and who.
-fn spoken(space: &mut Space, set: Node, place: Place) -> Node {
-    let port = port_field(place);
-    let set =
-        space.exists(set, &|field| !(is_who(field, place) || is_about(field)) || *field == other_port(place));
-    let mut all = Node::FALSE;
-    for class in space.classes(&Field::Protocol) {
-        let mine = space.fixed(set, &Field::Protocol, class.sample);
-        if mine.is_empty() {
-            continue;
-        }
-        let kind = Kind::of(&class.ranges, space.family());
-        let mine = space.exists(mine, &|field| match kind {
-            Kind::Ports(_) => *field == Field::SourcePort,
-            Kind::Icmp => *field == port,
-            Kind::Whole => *field == Field::SourcePort || *field == port,
-        });
-        all = space.or(all, mine);
-    }
-    let nobody = space.fixed(all, &Field::HasOwner, 0);
-    let somebody = space.minus(all, nobody);
-    let nobody = space.exists(nobody, &|field| matches!(field, Field::User | Field::Group));
-    space.or(somebody, nobody)
-}
-
-fn other_port(place: Place) -> Field {
-    if place.translated { Field::Port } else { Field::AddressedPort }
 }
 
 /// What a class of protocols is divided by.
@@ -139,42 +246,6 @@ impl Kind {
             _ => Kind::Whole,
         }
     }
-}
-
-/// What a set is about, among all that there can be.
-fn about(space: &mut Space, set: Node, all: Node, place: Place) -> About {
-    let mut about = About::default();
-    let family = space.family();
-    let foreign = if family == Family::V4 { Proto::ICMPV6 } else { Proto::ICMP };
-    for class in space.classes(&Field::Protocol) {
-        let mine = space.at(set, &Field::Protocol, class.sample);
-        if mine.is_empty() {
-            continue;
-        }
-        let possible = space.at(all, &Field::Protocol, class.sample);
-        let missing = space.minus(possible, mine);
-        let kind = Kind::of(&class.ranges, family);
-        match kind {
-            Kind::Ports(proto) if !missing.is_empty() => {
-                let ranges = space.ranges(mine, &port_field(place)).unwrap_or_default();
-                about.ports.insert(proto, ranges.into_iter().map(|(a, b)| (word(a), word(b))).collect());
-            }
-            Kind::Icmp if !missing.is_empty() => {
-                let ranges = space.ranges(mine, &Field::SourcePort).unwrap_or_default();
-                about.icmp = ranges.into_iter().map(|(a, b)| (byte(a >> 8), byte(b >> 8))).collect();
-            }
-            // ICMP of the other family cannot be; it is in the class of some protocol or other.
-            _ => about.whole.extend(
-                class
-                    .ranges
-                    .iter()
-                    .map(|(a, b)| (byte(*a), byte(*b)))
-                    .filter(|range| *range != (foreign.0, foreign.0)),
-            ),
-        }
-    }
-    about.whole.sort_unstable();
-    about
 }
 
 fn byte(value: u128) -> u8 {

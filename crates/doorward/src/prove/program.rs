@@ -5,7 +5,7 @@ use super::load::{Slice, Stand};
 use super::lookup::Known;
 use super::lower::{self, Op, Shared, Way};
 use crate::net::Family;
-use crate::ruleset::{Chain, ChainKind, Expr, Policy, Table, TableFamily, Verdict};
+use crate::ruleset::{Chain, ChainKind, Expr, Hook, Policy, Table, TableFamily, Verdict};
 use crate::space::{Pred, Terms};
 use std::collections::{BTreeMap, HashMap};
 
@@ -155,7 +155,8 @@ impl Lowerer<'_, '_> {
         };
         let mut found: Vec<(i32, usize, &Chain)> = Vec::new();
         for (index, table) in self.tables.iter().enumerate() {
-            let concerned = table.family == TableFamily::Inet || table.family == family;
+            let by_device = table.family == TableFamily::Netdev && self.slice.hook == Hook::Ingress;
+            let concerned = table.family == TableFamily::Inet || table.family == family || by_device;
             if !concerned || table.flags & DORMANT != 0 {
                 continue;
             }

@@ -3,7 +3,7 @@
 use super::about::What;
 use super::changes::{Change, Changes, Kind};
 use super::names::{Called, Names};
-use crate::meaning::{Connection, Packet, Path};
+use crate::meaning::Connection;
 use crate::net::Family;
 use crate::resolve::model::Way;
 
@@ -14,6 +14,10 @@ pub enum Telling {
     Change,
     /// What is otherwise than it should be.
     Fault,
+    /// What is open, compared with everything shut.
+    Doors,
+    /// What somebody takes away.
+    Lost,
 }
 
 /// One sentence.
@@ -39,9 +43,9 @@ impl Told {
     /// The whole sentence.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let tail: String = self.tail.iter().map(|part| format!(", {part}")).collect();
         let what: Vec<&str> = self.what.iter().map(|what| what.words.as_str()).collect();
-        format!("{}: {}{tail}", self.head, what.join(", "))
+        let tail = self.tail.iter().map(String::as_str);
+        format!("{}: {}", self.head, what.into_iter().chain(tail).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -71,7 +75,10 @@ pub fn told(changes: &Changes, names: &Names, telling: Telling) -> Vec<Told> {
             .iter_mut()
             .find(|known| (known.kind, known.way, &known.head, &known.tail) == (kind, way, &head, &tail))
         {
-            Some(known) => known.what.extend(one.what),
+            Some(known) => {
+                let new = one.what.into_iter().filter(|what| !has(&known.what, what)).collect::<Vec<_>>();
+                known.what.extend(new);
+            }
             None => told.push(Told {
                 kind,
                 way,
@@ -114,6 +121,11 @@ fn worded<'a>(changes: &'a Changes, names: &Names) -> Vec<Worded<'a>> {
     all
 }
 
+/// Types of ICMP have other numbers in each family, and the same names.
+fn has(whats: &[What], what: &What) -> bool {
+    whats.iter().any(|one| one.words == what.words)
+}
+
 /// Adds what is said of one family; what another family has too is said of both.
 fn add<'a>(all: &mut Vec<Worded<'a>>, mut one: Worded<'a>) {
     for known in all.iter_mut() {
@@ -123,7 +135,7 @@ fn add<'a>(all: &mut Vec<Worded<'a>>, mut one: Worded<'a>) {
             continue;
         }
         let (both, rest): (Vec<What>, Vec<What>) =
-            one.what.into_iter().partition(|what| known.what.contains(what));
+            one.what.into_iter().partition(|what| has(&known.what, what));
         one.what = rest;
         if both.is_empty() {
             continue;
@@ -132,7 +144,7 @@ fn add<'a>(all: &mut Vec<Worded<'a>>, mut one: Worded<'a>) {
         if both.len() == known.what.len() {
             known.families = families;
         } else {
-            known.what.retain(|what| !both.contains(what));
+            known.what.retain(|what| !has(&both, what));
             let both = Worded { families, what: both, ..one.clone() };
             all.push(both);
         }
@@ -143,18 +155,14 @@ fn add<'a>(all: &mut Vec<Worded<'a>>, mut one: Worded<'a>) {
     }
 }
 
-/// A connection of the first kind, of those who are meant.
+/// A connection of the first kind, of those who are meant. Where something was translated, the example stays what
+/// it is: it shows from where.
 fn example(one: &Worded) -> Connection {
-    let mut example = one.change.example.clone();
-    let Some(packet) = one.what.first().and_then(|what| what.packet) else { return example };
-    example.packet = packet;
-    if let (Packet::Ports { to, .. }, Path::In { addressed, .. } | Path::Forward { addressed, .. }) =
-        (packet, &mut example.path)
-        && let Some(addressed) = addressed
-    {
-        addressed.port = to;
+    let example = &one.change.example;
+    match one.what.first() {
+        Some(what) if !one.change.traffic.translated => what.example(example),
+        _ => example.clone(),
     }
-    example
 }
 
 fn head(one: &Worded, telling: Telling) -> String {
@@ -167,25 +175,33 @@ fn head(one: &Worded, telling: Telling) -> String {
     let passes = change.way == Way::Forward;
     let published = if change.way == Way::Published { " where published" } else { "" };
     match (telling, change.kind) {
+        (Telling::Doors, Kind::Opens) if passes => format!("passed on {peers}"),
+        (Telling::Doors, Kind::Opens) if !published.is_empty() => format!("where published {peers}"),
+        (Telling::Doors, Kind::Opens) => peers,
+        (Telling::Doors, _) => head(one, Telling::Change),
+        (Telling::Lost, _) if out => format!("to {peers}"),
+        (Telling::Lost, _) if passes => format!("passed on {peers}"),
+        (Telling::Lost, _) if !published.is_empty() => format!("where published {peers}"),
+        (Telling::Lost, _) => peers,
         (Telling::Change, Kind::Opens) if out => format!("this host may now reach {peers}"),
         (Telling::Change, Kind::Shuts) if out => format!("this host may no longer reach {peers}"),
-        (Telling::Fault, Kind::Opens) if out => format!("this host can reach {peers}, and should not"),
-        (Telling::Fault, Kind::Shuts) if out => format!("this host cannot reach {peers}, and should"),
+        (Telling::Fault, Kind::Opens) if out => format!("this host can wrongly reach {peers}"),
+        (Telling::Fault, Kind::Shuts) if out => format!("this host wrongly cannot reach {peers}"),
         (Telling::Change, Kind::Opens) if passes => format!("newly passed on {peers}"),
         (Telling::Change, Kind::Shuts) if passes => format!("no longer passed on {peers}"),
-        (Telling::Fault, Kind::Opens) if passes => format!("passed on {peers}, and should not be"),
-        (Telling::Fault, Kind::Shuts) if passes => format!("not passed on {peers}, and should be"),
+        (Telling::Fault, Kind::Opens) if passes => format!("wrongly passed on {peers}"),
+        (Telling::Fault, Kind::Shuts) if passes => format!("wrongly not passed on {peers}"),
         (Telling::Change, Kind::Opens) => format!("newly reachable{published} {peers}"),
         (Telling::Change, Kind::Shuts) => format!("no longer reachable{published} {peers}"),
-        (Telling::Fault, Kind::Opens) => format!("reachable{published} {peers}, and should not be"),
-        (Telling::Fault, Kind::Shuts) => format!("not reachable{published} {peers}, and should be"),
+        (Telling::Fault, Kind::Opens) => format!("wrongly reachable{published} {peers}"),
+        (Telling::Fault, Kind::Shuts) => format!("wrongly not reachable{published} {peers}"),
         (telling, kind) => {
             let peers = if out { format!("to {peers}") } else { peers };
             match (telling, kind) {
                 (Telling::Change, Kind::Limits) => format!("newly limited{published} {peers}"),
                 (Telling::Change, Kind::Unlimits) => format!("no longer limited{published} {peers}"),
-                (Telling::Fault, Kind::Limits) => format!("limited{published} {peers}, and should not be"),
-                (Telling::Fault, Kind::Unlimits) => format!("not limited{published} {peers}, and should be"),
+                (Telling::Fault, Kind::Limits) => format!("wrongly limited{published} {peers}"),
+                (Telling::Fault, Kind::Unlimits) => format!("wrongly not limited{published} {peers}"),
                 _ => format!("limited otherwise{published} {peers}"),
             }
         }

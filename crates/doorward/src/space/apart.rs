@@ -25,14 +25,19 @@ pub struct Share {
 }
 
 impl Space {
-    /// The classes of a field, but for those that no packet has.
+    /// The classes of a field, but for those that no packet has; of a narrow field, as a field without classes has
+    /// as many as values.
     #[must_use]
     pub fn classes(&self, field: &Field) -> Vec<Class> {
-        let whole = || vec![Class { sample: 0, ranges: vec![(0, most(field.width(self.family())))] }];
-        let Some(at) = self.coded.iter().position(|coded| coded.field == *field) else { return whole() };
-        let Some(found) = &self.coded[at].classes else { return whole() };
-        let terms = self.values_of(at);
         let width = most(field.width(self.family()));
+        let Some(at) = self.coded.iter().position(|coded| coded.field == *field) else {
+            return vec![Class { sample: 0, ranges: vec![(0, width)] }];
+        };
+        let Some(found) = &self.coded[at].classes else {
+            // Bit by bit every value is one of its own.
+            return (0..=width).map(|sample| Class { sample, ranges: vec![(sample, sample)] }).collect();
+        };
+        let terms = self.values_of(at);
         let class = |(number, sample): (u32, &Option<u128>)| {
             let ranges = classes::intervals(&terms, width, self.family(), &|one| one == number);
             sample.map(|sample| Class { sample, ranges })
