@@ -47,7 +47,19 @@ pub(crate) fn open(disk: &Disk) -> Result<Policy, Failure> {
 
 /// Reads and resolves for a command that needs a policy without errors; what is to say is said.
 pub(crate) fn need(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<Sound, Stop> {
-    let policy = open(disk)?;
+    sound(open(disk)?, json, terminal)
+}
+
+/// The same for a policy that something is only held against: its warnings are nobody's concern now.
+pub(crate) fn need_quietly(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<Sound, Stop> {
+    let mut policy = open(disk)?;
+    if policy.resolved.is_some() {
+        policy.reports.clear();
+    }
+    sound(policy, json, terminal)
+}
+
+fn sound(policy: Policy, json: bool, terminal: &mut Terminal) -> Result<Sound, Stop> {
     let errors = policy.errors();
     if json && policy.resolved.is_none() {
         let mut value = json::failure(&broken(errors));

@@ -75,6 +75,17 @@ fn exit_codes() {
         ("export --format nft wrong.dw", 3),
         ("export good.dw", 2),
         ("export --format pf good.dw", 2),
+        ("plan --against good.dw good.dw", 0),
+        ("plan --against good.dw --exit-code good.dw", 0),
+        ("plan --against good.dw tidy.dw", 0),
+        ("plan --against good.dw --exit-code tidy.dw", 1),
+        ("plan --against good.dw --exit-code --json tidy.dw", 1),
+        ("plan --against wrong.dw good.dw", 3),
+        ("plan --against good.dw wrong.dw", 3),
+        ("plan --against missing.dw good.dw", 5),
+        ("plan --against", 2),
+        ("verify wrong.dw", 3),
+        ("verify missing.dw", 5),
         ("apply good.dw", 2),
         ("apply --no-trial --json a b", 2),
     ];
@@ -114,6 +125,8 @@ fn transcripts() {
         ("help-apply", "apply --help"),
         ("help-status", "status --help"),
         ("help-show", "show --help"),
+        ("help-plan", "plan --help"),
+        ("help-verify", "verify --help"),
         ("help-rehearse", "rehearse --help"),
     ] {
         let said = folder.run(args.split_whitespace());
@@ -177,7 +190,7 @@ fn json_is_documented() {
         let said = [format!("`{key}`"), format!("error.{key}`"), format!("\"{key}\":")];
         assert!(said.iter().any(|said| docs.contains(said)), "docs/json.md does not know `{key}`");
     }
-    for command in ["check", "fmt", "list", "list services", "apply", "status", "show", "rehearse"] {
+    for command in ["check", "fmt", "list", "list services", "apply", "status", "show", "plan", "verify", "rehearse"] {
         assert!(docs.contains(&format!("\n## {command}\n")), "docs/json.md does not know `{command}`");
     }
 }
