@@ -26,7 +26,13 @@ pub(super) fn run(args: &Plan, terminal: &mut Terminal) -> Outcome {
     let around = Around::ask();
     let own = around.own();
     terminal.progress("proving", new.resolved.rules.len() > MANY);
-    let changes = against.changes(&new.resolved, &around).map_err(|why| traffic::not_proven(&why))?;
+    let first = !json && matches!(against, Against::Kernel(None));
+    // Where nothing of ours runs, people are told what stays open instead of all that is shut.
+    let changes = if first && !args.exit_code {
+        Changes::default()
+    } else {
+        against.changes(&new.resolved, &around).map_err(|why| traffic::not_proven(&why))?
+    };
     let mut defined = resolve::named_addresses(&new.loaded);
     if let Against::Policy(old) = &against {
         // Where both have a name, the new one's is said.
@@ -48,7 +54,7 @@ pub(super) fn run(args: &Plan, terminal: &mut Terminal) -> Outcome {
     };
     if json {
         terminal.json(&said.json(&against));
-    } else if matches!(against, Against::Kernel(None)) {
+    } else if first {
         let empty = Resolved::empty();
         let doors = prove::changes(Side::Policy(&empty), Side::Policy(&new.resolved), &own)
             .map_err(|why| traffic::not_proven(&why))?;

@@ -104,10 +104,7 @@ impl Said {
         let gone = |name: &String| !around.interfaces.values().any(|there| there == name);
         let bridges = compile::bridges(&held.ours).into_iter();
         resolved.bridges = bridges.filter(|name| around.bridges.contains(name) || gone(name)).collect();
-        let mut drift = prove::drift(&resolved, &options, &held.ours, &own, &around.interfaces)?;
-        if drift.besides.is_empty() {
-            drift.besides = prove::drift_of_limits(&resolved, &options, &held.ours, &around.interfaces)?;
-        }
+        let drift = prove::drift(&resolved, &options, &held.ours, &own, &around.interfaces)?;
         let facts = Facts { interfaces: around.interfaces, ..Facts::default() };
         let foreign = prove::foreign(&resolved, &held.tables, &own, &facts)?;
         let foreign = foreign.into_iter().map(|one| {

@@ -1,6 +1,6 @@
 //! What changes for traffic between two firewalls: complete, as few products, largest first.
 
-use super::describe::Traffic;
+use super::describe::{TRANSLATED, Traffic};
 use super::load::Slice;
 use super::names::Never;
 use super::parts::{Knife, parts};
@@ -54,6 +54,8 @@ pub struct Change {
     pub is: Vec<String>,
     /// A connection of it.
     pub example: Connection,
+    /// The traffic in words, which are asked for often.
+    pub(super) words: String,
 }
 
 /// All changes.
@@ -257,15 +259,22 @@ fn list(
     let (parts, all) = parts(space, set, knife);
     changes.more |= !all;
     for part in parts {
-        changes.add(Change {
-            kind,
-            way: knife.place.way(),
-            families: vec![space.family()],
-            traffic: part.traffic,
-            was: was.clone(),
-            is: is.clone(),
-            example: part.example,
-        });
+        let (traffic, example) = (part.traffic, part.example);
+        let change = Change::of(kind, knife.place.way(), space.family(), traffic, example);
+        changes.add(Change { was: was.clone(), is: is.clone(), ..change });
+    }
+}
+
+impl Change {
+    /// A change without limits.
+    pub(super) fn of(kind: Kind, way: Way, family: Family, traffic: Traffic, example: Connection) -> Change {
+        let (was, is, words) = (Vec::new(), Vec::new(), traffic.words());
+        Change { kind, way, families: vec![family], traffic, was, is, example, words }
+    }
+
+    /// The words, whether it was translated or not.
+    fn plain(&self) -> &str {
+        self.words.strip_suffix(TRANSLATED).unwrap_or(&self.words)
     }
 }
 
@@ -277,14 +286,12 @@ impl Changes {
         };
         let families = |one: &Change| one.families.iter().any(|family| change.families.contains(family));
         // Translated or not, it is the same to whoever comes.
-        let words = change.traffic.plain_words();
-        if self.list.iter().any(|one| same(one) && families(one) && one.traffic.plain_words() == words) {
+        if self.list.iter().any(|one| same(one) && families(one) && one.plain() == change.plain()) {
             return;
         }
         // What is so in both families is one change.
-        let words = change.traffic.words();
         let twin = self.list.iter_mut().find(|one| {
-            same(one) && !families(one) && !one.traffic.names_addresses() && one.traffic.words() == words
+            same(one) && !families(one) && !one.traffic.names_addresses() && one.words == change.words
         });
         match twin {
             Some(twin) => twin.families.extend(change.families),

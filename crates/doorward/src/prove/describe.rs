@@ -46,6 +46,9 @@ pub struct By {
 /// So many parts of one kind are named.
 const NAMED: usize = 8;
 
+/// How traffic is told that was led there.
+pub(super) const TRANSLATED: &str = " where it was translated";
+
 /// The traffic of a region of new connections from outside.
 pub(super) fn of_region(
     region: &Region,
@@ -130,11 +133,6 @@ impl Traffic {
         words.join(" ")
     }
 
-    /// The same, whether it was translated or not.
-    pub(super) fn plain_words(&self) -> String {
-        Traffic { translated: false, ..self.clone() }.words()
-    }
-
     /// From whom.
     #[must_use]
     pub fn sources(&self, names: &Names) -> Called {
@@ -153,7 +151,7 @@ impl Traffic {
         let mut words: Vec<String> = self.on.iter().map(|on| interfaces("on", on)).collect();
         words.extend(self.leaving.iter().map(|leaving| interfaces("leaving on", leaving)));
         words.extend(self.by.as_ref().map(By::words));
-        words.extend(self.translated.then(|| "where it was translated".to_owned()));
+        words.extend(self.translated.then(|| TRANSLATED.trim_start().to_owned()));
         words
     }
 

@@ -67,36 +67,29 @@ pub fn drift(
 ) -> Result<Drift, NotJudged> {
     let expected = compile(policy, options);
     let lens = Lens::by_names(held).and(policy).held(held);
-    let facts = Facts { lens, effects: true, interfaces: interfaces.clone() };
     let mut drift = Drift { strange: strange(&expected, held), ..Drift::default() };
+    // A bucket is three sets. As long as each may hold a key or not there are more packets to tell apart than there
+    // can be: what is equal then is equal.
+    let apart = Facts { lens: lens.clone().without_buckets(), effects: true, interfaces: interfaces.clone() };
+    let mut finer = Vec::new();
+    for family in Family::BOTH {
+        besides(&expected, held, &apart, family, &mut finer)?;
+    }
+    if finer.is_empty() {
+        return Ok(drift);
+    }
+    let facts = Facts { lens, ..apart };
     for family in Family::BOTH {
         besides(&expected, held, &facts, family, &mut drift.besides)?;
     }
-    if !drift.besides.is_empty() {
-        let held = std::slice::from_ref(held);
-        drift.changes = changes(Side::Policy(policy), Side::Tables(held, &facts), own)?;
+    if drift.besides.is_empty() {
+        // Limits are kept otherwise, and no first packet shows it.
+        drift.besides = finer;
+        return Ok(drift);
     }
+    let held = std::slice::from_ref(held);
+    drift.changes = changes(Side::Policy(policy), Side::Tables(held, &facts), own)?;
     Ok(drift)
-}
-
-/// How the limits of a policy are kept otherwise than they were compiled, where no first packet shows it: a bucket
-/// is three sets, which [`drift`] takes for one.
-pub fn drift_of_limits(
-    policy: &Resolved,
-    options: &Options,
-    held: &Table,
-    interfaces: &HashMap<u32, String>,
-) -> Result<Vec<Besides>, NotJudged> {
-    let mut found = Vec::new();
-    if policy.rules.iter().all(|rule| rule.limit.is_none()) {
-        return Ok(found);
-    }
-    let lens = Lens::of(policy).held(held).without_buckets();
-    let facts = Facts { lens, effects: true, interfaces: interfaces.clone() };
-    for family in Family::BOTH {
-        besides(&compile(policy, options), held, &facts, family, &mut found)?;
-    }
-    Ok(found)
 }
 
 /// Base chains of another type or place than any of ours, and objects that are not as they were made.
@@ -134,7 +127,8 @@ fn besides(
     // What a connection owes at the beginning is told apart, also where no rule of one side looks.
     let _ = terms.masked(&Field::CT_MARK, PENDING.into(), 0);
     let mut space = Space::new(terms)?;
-    for slice in WATCHED {
+    let there = |slice: &Slice| programs.iter().any(|program| !program.base_chains(*slice).is_empty());
+    for slice in WATCHED.into_iter().filter(there) {
         let possible = space.domain();
         let [(meant, meant_effects), (done, done_effects)] = {
             let first = programs[0].fates(&mut space, slice, possible, &|_| true)?;

@@ -74,6 +74,9 @@ pub fn foreign(
     for table in &others {
         found.side_effects(table);
     }
+    if others.iter().flat_map(|table| &table.chains).all(|chain| chain.base.is_none()) {
+        return Ok(found.0);
+    }
     let translates = found.0.iter().any(|one| one.does == Does::Translates);
     let judge = Judge { policy, others: &others, own, facts: &facts, translates };
     for family in Family::BOTH {
@@ -287,9 +290,7 @@ impl Found {
             });
             let Does::Drops { changes, .. } = &mut self.0[at].does else { continue };
             changes.more |= !all;
-            let (way, families) = (knife.place.way(), vec![space.family()]);
-            let (was, is) = (Vec::new(), Vec::new());
-            changes.add(Change { kind: Kind::Shuts, way, families, traffic, was, is, example });
+            changes.add(Change::of(Kind::Shuts, knife.place.way(), space.family(), traffic, example));
         }
     }
 

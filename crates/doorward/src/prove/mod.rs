@@ -24,7 +24,7 @@ pub use about::{About, What};
 pub use changes::{Change, Changes, Kind, Side, changes};
 pub use check::{Answer, Claim, Outcome, Proof, check, compiled};
 pub use describe::{By, Traffic};
-pub use drift::{Besides, Drift, drift, drift_of_limits};
+pub use drift::{Besides, Drift, drift};
 pub use equal::Difference;
 pub use foreign::{Does, Foreign, foreign};
 pub use lens::{Lens, Meant};

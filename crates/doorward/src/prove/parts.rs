@@ -6,7 +6,7 @@ use super::names::Never;
 use crate::meaning::sets::Place;
 use crate::meaning::{Connection, connection};
 use crate::net::{Family, Proto};
-use crate::space::{Field, Node, Region, Share, Space};
+use crate::space::{Class, Field, Node, Region, Share, Space};
 
 /// Traffic and a connection of it.
 pub(super) struct Part {
@@ -37,15 +37,29 @@ const FEW: usize = 3;
 
 /// Takes a set apart, the largest first. Says too whether that is all.
 pub(super) fn parts(space: &mut Space, set: Node, knife: Knife<'_>) -> (Vec<Part>, bool) {
+    let protocols = space.classes(&Field::Protocol);
+    let knife = Sharp { knife, protocols: &protocols };
+    parts_of(space, set, knife)
+}
+
+/// A knife that knows the classes of protocols.
+#[derive(Clone, Copy)]
+struct Sharp<'a> {
+    knife: Knife<'a>,
+    protocols: &'a [Class],
+}
+
+fn parts_of(space: &mut Space, set: Node, sharp: Sharp<'_>) -> (Vec<Part>, bool) {
+    let knife = sharp.knife;
     if !knife.place.translated {
-        return View::Own.parts(space, set, knife);
+        return View::Own.parts(space, set, sharp);
     }
     // What holds wherever a translation leads is told by what the opener addressed, the rest by where it leads.
     let out = space.minus(knife.openings, set);
     let depends = space.exists(out, &|field| matches!(field, Field::Destination | Field::Port));
     let (by_own, addressed) = (space.and(set, depends), space.minus(set, depends));
-    let (mut parts, first) = View::Addressed.parts(space, addressed, knife);
-    let (own, second) = View::Own.parts(space, by_own, knife);
+    let (mut parts, first) = View::Addressed.parts(space, addressed, sharp);
+    let (own, second) = View::Own.parts(space, by_own, sharp);
     parts.extend(own);
     (parts, first && second)
 }
@@ -68,10 +82,10 @@ struct Piece {
 }
 
 impl View {
-    fn parts(self, space: &mut Space, set: Node, knife: Knife<'_>) -> (Vec<Part>, bool) {
-        let Knife { place, never, .. } = knife;
+    fn parts(self, space: &mut Space, set: Node, sharp: Sharp<'_>) -> (Vec<Part>, bool) {
+        let Knife { place, never, .. } = sharp.knife;
         let family = space.family();
-        let (mut pieces, all) = self.pieces(space, set, knife);
+        let (mut pieces, all) = self.pieces(space, set, sharp);
         pieces.sort_by(|a, b| b.about.size().total_cmp(&a.about.size()));
         let mut parts = Vec::new();
         let mut known = Node::FALSE;
@@ -102,11 +116,12 @@ impl View {
         (parts, all)
     }
 
-    fn pieces(self, space: &mut Space, set: Node, knife: Knife<'_>) -> (Vec<Piece>, bool) {
-        let plain = self.spoken(space, set);
+    fn pieces(self, space: &mut Space, set: Node, sharp: Sharp<'_>) -> (Vec<Piece>, bool) {
+        let Sharp { knife, protocols } = sharp;
+        let plain = self.spoken(space, set, protocols);
         let (shares, mut left) = space.shares(plain, &is_about, knife.most);
-        let possible = self.spoken(space, knife.openings);
-        let said = self.spoken(space, knife.alike);
+        let possible = self.spoken(space, knife.openings, protocols);
+        let said = self.spoken(space, knife.alike, protocols);
         let said = space.or(said, plain);
         let mut pieces = Vec::new();
         for share in shares {
@@ -124,10 +139,10 @@ impl View {
                 let more = space.minus(who, said);
                 let more = space.exists(more, &|field| !is_about(field));
                 let more = space.minus(more, share.picked);
-                let about = self.about(space, share.picked, all);
+                let about = self.about(space, share.picked, all, protocols);
                 // To say what it is not takes more than a half of everything.
-                let most = about.size() * 2.0 > self.about(space, all, all).size();
-                let but = (most || knife.broad).then(|| self.about(space, more, all));
+                let most = about.size() * 2.0 > self.about(space, all, all, protocols).size();
+                let but = (most || knife.broad).then(|| self.about(space, more, all, protocols));
                 let shorter = |but: &About| {
                     if most {
                         but.pieces() < about.pieces()
@@ -163,11 +178,11 @@ impl View {
     }
 
     /// The set over what people speak of: types of ICMP, ports of what has ports, whole protocols; and who.
-    fn spoken(self, space: &mut Space, set: Node) -> Node {
+    fn spoken(self, space: &mut Space, set: Node, protocols: &[Class]) -> Node {
         let (port, other) = (self.port(), self.other_port());
         let set = space.exists(set, &|field| !(self.is_who(field) || is_about(field)) || *field == other);
         let mut all = Node::FALSE;
-        for class in space.classes(&Field::Protocol) {
+        for class in protocols {
             let mine = space.fixed(set, &Field::Protocol, class.sample);
             if mine.is_empty() {
                 continue;
@@ -187,11 +202,11 @@ impl View {
     }
 
     /// What a set is about, among all that there can be.
-    fn about(self, space: &mut Space, set: Node, all: Node) -> About {
+    fn about(self, space: &mut Space, set: Node, all: Node, protocols: &[Class]) -> About {
         let mut about = About::default();
         let family = space.family();
         let foreign = if family == Family::V4 { Proto::ICMPV6.0 } else { Proto::ICMP.0 };
-        for class in space.classes(&Field::Protocol) {
+        for class in protocols {
             let mine = space.at(set, &Field::Protocol, class.sample);
             if mine.is_empty() {
                 continue;
