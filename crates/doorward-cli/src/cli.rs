@@ -9,6 +9,9 @@ pub(crate) const POLICY: &str = "/etc/doorward/policy.dw";
 /// Where generations are kept, if nobody says.
 pub(crate) const STATE: &str = "/var/lib/doorward";
 
+/// What is not a file: the rules that run.
+pub(crate) const KERNEL: &str = "kernel";
+
 /// A host firewall: sentences in, a firewall out.
 #[derive(Parser, Debug)]
 #[command(
@@ -76,6 +79,28 @@ Trials, which the kernel ends by itself unless they are confirmed, come in a
 later version. Until then --no-trial is the only form: a policy that locks you
 out stays.")]
     Apply(Apply),
+
+    /// Tell what a policy changes for traffic, compared with what runs
+    #[command(after_help = "Examples:
+  doorward plan                               against the rules in the kernel
+  doorward plan --against old.dw policy.dw    against another policy
+  doorward plan --exit-code && echo nothing changes
+
+Every change is told: what nobody could reach before, what nobody can reach any
+more, other limits. With two families of addresses, a change of one of them is
+marked. What is open already goes on; it is told whose connection would not be
+let in anew. A policy called `kernel` is `./kernel`.")]
+    Plan(Plan),
+
+    /// Prove that the kernel does what the policy says, or show what is otherwise
+    #[command(after_help = "Examples:
+  doorward verify
+  doorward verify --json policy.dw | jq .ok
+
+The rules of the kernel are read back and compared with the policy for every
+packet there can be. Rules of others are looked at, too: what they drop is
+dropped, whatever the policy lets in.")]
+    Verify(OnePolicy),
 
     /// Tell whether the firewall is active, and how often each sentence was hit
     #[command(after_help = "Examples:
@@ -241,6 +266,22 @@ pub(crate) struct Apply {
     /// The policy
     #[arg(default_value = POLICY)]
     pub file: PathBuf,
+}
+
+/// `plan`
+#[derive(Args, Debug)]
+pub(crate) struct Plan {
+    /// With what to compare: another policy, or what the kernel has now
+    #[arg(long, value_name = "FILE|kernel", default_value = KERNEL)]
+    pub against: PathBuf,
+    /// Exit with 1 if anything changes
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Show a connection for each change
+    #[arg(long)]
+    pub examples: bool,
+    #[command(flatten)]
+    pub policy: OnePolicy,
 }
 
 /// `show`

@@ -2,10 +2,11 @@
 
 use doorward::explain;
 use doorward::meaning;
+use doorward::net::{AddrSet, Prefix};
 use doorward::resolve::{Host, HostInterface, Loaded};
 use doorward::syntax::ast::{Scope, SentenceKind};
-use doorward_kernel::link::Links;
-use std::collections::BTreeMap;
+use doorward_kernel::link::{Link, Links};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 
@@ -16,6 +17,42 @@ pub(crate) struct Facts {
     pub named: Host,
     /// For the meaning.
     pub own: meaning::Host,
+}
+
+/// What rules in the kernel speak of, and who this host is.
+#[derive(Default)]
+pub(crate) struct Around {
+    /// Names of interfaces by index.
+    pub interfaces: BTreeMap<u32, String>,
+    /// Those that are bridges.
+    pub bridges: BTreeSet<String>,
+    /// The host's own addresses, with the interfaces that have them.
+    pub addresses: Vec<(IpAddr, u32)>,
+}
+
+impl Around {
+    /// Asks the system; what it does not tell is not there.
+    pub(crate) fn ask() -> Around {
+        let Ok(socket) = Links::open() else { return Around::default() };
+        let links = socket.links().unwrap_or_default();
+        let addresses = socket.addresses().unwrap_or_default();
+        Around {
+            bridges: links.iter().filter(|link| is_bridge(link)).map(|link| link.name.clone()).collect(),
+            interfaces: links.into_iter().map(|link| (link.index, link.name)).collect(),
+            addresses: addresses.into_iter().map(|one| (one.addr, one.index)).collect(),
+        }
+    }
+
+    /// The host's own addresses.
+    pub(crate) fn own(&self) -> AddrSet {
+        AddrSet::new(self.addresses.iter().map(|(addr, _)| Prefix::host(*addr)), [])
+    }
+
+    /// The interface that has an address.
+    pub(crate) fn interface_of(&self, addr: IpAddr) -> Option<&str> {
+        let (_, index) = self.addresses.iter().find(|(own, _)| *own == addr)?;
+        self.interfaces.get(index).map(String::as_str)
+    }
 }
 
 /// Asks for what the policy needs: accounts only if it names any, addresses only if it expects something.
@@ -50,10 +87,7 @@ fn scope(kind: &SentenceKind) -> Option<&Scope> {
 
 fn interfaces(links: &Links) -> Vec<HostInterface> {
     let links = links.links().unwrap_or_default();
-    links
-        .into_iter()
-        .map(|link| HostInterface { is_bridge: link.kind.as_deref() == Some("bridge"), name: link.name })
-        .collect()
+    links.into_iter().map(|link| HostInterface { is_bridge: is_bridge(&link), name: link.name }).collect()
 }
 
 /// What a question about a packet between these addresses can lean on. What the system does not tell is not there.
@@ -98,6 +132,10 @@ pub(crate) fn surroundings(ends: &[IpAddr], accounts_too: bool) -> explain::Fact
 fn user(line: &str) -> Option<(String, (u32, u32))> {
     let (name, uid) = account(line)?;
     Some((name, (uid, line.split(':').nth(3)?.parse().ok()?)))
+}
+
+fn is_bridge(link: &Link) -> bool {
+    link.kind.as_deref() == Some("bridge")
 }
 
 /// Names and numbers of a file like `/etc/passwd`. Local files only: nothing is asked over the network.

@@ -1,6 +1,7 @@
 //! The shapes of `--json`, which docs/json.md promises; asks nobody and prints nothing.
 
 use crate::exit::Failure;
+use doorward::prove::{Kind, Told};
 use doorward::report::{Origin, Place, Report, Severity, Sources};
 use serde_json::{Value, json};
 
@@ -38,6 +39,32 @@ pub(crate) fn report(report: &Report, sources: &Sources) -> Value {
 /// All of them.
 pub(crate) fn reports(reports: &[Report], sources: &Sources) -> Value {
     reports.iter().map(|one| report(one, sources)).collect()
+}
+
+/// Changes of traffic.
+pub(crate) fn told(told: &[Told]) -> Value {
+    told.iter()
+        .map(|one| {
+            json!({
+                "sentence": one.sentence(),
+                "kind": kind(one.kind),
+                "way": one.way.word(),
+                "families": one.families.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "what": one.what.iter().map(|what| what.words.as_str()).collect::<Vec<_>>(),
+                "example": one.example.to_string(),
+            })
+        })
+        .collect()
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Opens => "opens",
+        Kind::Shuts => "shuts",
+        Kind::Limits => "limits",
+        Kind::Unlimits => "unlimits",
+        Kind::Relimits => "limits-otherwise",
+    }
 }
 
 /// Why a command failed.

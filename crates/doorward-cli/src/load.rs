@@ -4,14 +4,13 @@ use crate::exit::{Exit, Failure, Stop};
 use crate::expectations as proved;
 use crate::kernel;
 use crate::policy::Sound;
-use doorward::compile::{Counted, Options, Running, carry_counters, counted, replace};
-use doorward::net::Family;
+use doorward::compile::{self, Counted, Options, Running, carry_counters, counted, replace};
 use doorward::prove::{self, Outcome as Expected, Proof};
-use doorward::ruleset::{Checked, Element, Elements, Expr, Set, Table, Transaction};
+use doorward::ruleset::{Checked, Expr, Set, Table, Transaction};
 use doorward_kernel::diag::Diag;
 use doorward_kernel::{Anywhere, CommitError, Guard, Socket, abilities};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Others change the ruleset: so often it is read again …
@@ -78,7 +77,7 @@ impl Attempt {
         policy: &Sound,
         content: &mut impl FnMut(&Proof) -> Result<(), Stop>,
     ) -> Result<Attempt, Stop> {
-        let wanted = |set: &Set| counts(set) || is_carried(set);
+        let wanted = |set: &Set| counts(set) || compile::is_carried(set);
         let snapshot =
             socket.read_counters(&kernel::ours(), &wanted).map_err(|error| kernel::unread(&error))?;
         let old = snapshot.ruleset.tables.first();
@@ -86,7 +85,8 @@ impl Attempt {
         let running = old.map(Running::of).unwrap_or_default();
         let hits = old.map(counted).unwrap_or_default();
         let carried = match old {
-            Some(table) => still_carried(table),
+            // Those that have not said anything yet stay for as long as they were given.
+            Some(table) => compile::carried(table),
             None => open_connections()?,
         };
         // Its memory is used again for what comes.
@@ -147,44 +147,6 @@ fn open_connections() -> Result<Vec<(SocketAddr, SocketAddr)>, Failure> {
     Ok(pairs)
 }
 
-/// How the compiler calls the sets of connections from before the first load.
-fn carried_family(set: &Set) -> Option<Family> {
-    match set.name.as_str() {
-        "carried4" => Some(Family::V4),
-        "carried6" => Some(Family::V6),
-        _ => None,
-    }
-}
-
-fn is_carried(set: &Set) -> bool {
-    carried_family(set).is_some()
-}
-
-/// Those of the first load that have not said anything yet stay for as long as they were given.
-fn still_carried(table: &Table) -> Vec<(SocketAddr, SocketAddr)> {
-    let mut pairs = Vec::new();
-    for set in &table.sets {
-        if let (Some(family), Elements::Full(list)) = (carried_family(set), &set.elements) {
-            pairs.extend(list.iter().filter_map(|element| carried(family, element)));
-        }
-    }
-    pairs
-}
-
-/// Both addresses, then both ports, each padded to 4 bytes.
-fn carried(family: Family, element: &Element) -> Option<(SocketAddr, SocketAddr)> {
-    let width = usize::from(family.bits() / 8);
-    let addr = |at: usize| -> Option<IpAddr> {
-        let bytes = element.key.get(at..at + width)?;
-        match family {
-            Family::V4 => Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into()),
-            Family::V6 => Some(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()),
-        }
-    };
-    let port = |at: usize| Some(u16::from_be_bytes(element.key.get(at..at + 2)?.try_into().ok()?));
-    Some((SocketAddr::new(addr(0)?, port(2 * width)?), SocketAddr::new(addr(width)?, port(2 * width + 4)?)))
-}
-
 /// Sentences that had been hit and are not there any more, wherever they stood.
 fn gone(old: &BTreeMap<String, Counted>, table: &Table) -> BTreeMap<String, Counted> {
     let sentence = |comment: &str| match kernel::Comment::read(comment) {
@@ -220,25 +182,4 @@ fn explained(error: &CommitError, transaction: &Transaction, socket: &Socket<Any
         }
     }
     failure
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_of_the_first_load_read_back() {
-        let pairs: Vec<(SocketAddr, SocketAddr)> = vec![
-            ("198.51.100.7:40000".parse().expect("an address"), "192.0.2.1:22".parse().expect("an address")),
-            (
-                "[2001:db8::7]:40001".parse().expect("an address"),
-                "[2001:db8::1]:22".parse().expect("an address"),
-            ),
-        ];
-        let nothing = doorward::resolve::Loaded::default();
-        let policy = doorward::resolve::resolve(&nothing, &doorward::resolve::Host::default()).0;
-        let options = Options { generation: 1, carried: pairs.clone() };
-        let table = doorward::compile::compile(&policy.expect("an empty policy has no errors"), &options);
-        assert_eq!(still_carried(&table), pairs);
-    }
 }

@@ -15,6 +15,7 @@ mod policy;
 mod rehearse;
 mod terminal;
 mod text;
+mod traffic;
 
 use std::process::ExitCode;
 use terminal::Terminal;

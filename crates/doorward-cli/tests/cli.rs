@@ -81,6 +81,17 @@ fn exit_codes() {
         ("explain tcp 198.51.100.7 good.dw", 2),
         ("explain tcp 198.51.100.7 443 wrong.dw", 3),
         ("explain tcp 198.51.100.7 443 missing.dw", 5),
+        ("plan --against good.dw good.dw", 0),
+        ("plan --against good.dw --exit-code good.dw", 0),
+        ("plan --against good.dw tidy.dw", 0),
+        ("plan --against good.dw --exit-code tidy.dw", 1),
+        ("plan --against good.dw --exit-code --json tidy.dw", 1),
+        ("plan --against wrong.dw good.dw", 3),
+        ("plan --against good.dw wrong.dw", 3),
+        ("plan --against missing.dw good.dw", 5),
+        ("plan --against", 2),
+        ("verify wrong.dw", 3),
+        ("verify missing.dw", 5),
         ("apply good.dw", 2),
         ("apply --no-trial --json a b", 2),
     ];
@@ -121,6 +132,8 @@ fn transcripts() {
         ("help-status", "status --help"),
         ("help-show", "show --help"),
         ("help-explain", "explain --help"),
+        ("help-plan", "plan --help"),
+        ("help-verify", "verify --help"),
         ("help-rehearse", "rehearse --help"),
     ] {
         let said = folder.run(args.split_whitespace());
@@ -184,8 +197,19 @@ fn json_is_documented() {
         let said = [format!("`{key}`"), format!("error.{key}`"), format!("\"{key}\":")];
         assert!(said.iter().any(|said| docs.contains(said)), "docs/json.md does not know `{key}`");
     }
-    let commands =
-        ["check", "fmt", "list", "list services", "apply", "status", "show", "explain", "rehearse"];
+    let commands = [
+        "check",
+        "fmt",
+        "list",
+        "list services",
+        "apply",
+        "status",
+        "show",
+        "explain",
+        "plan",
+        "verify",
+        "rehearse",
+    ];
     for command in commands {
         assert!(docs.contains(&format!("\n## {command}\n")), "docs/json.md does not know `{command}`");
     }

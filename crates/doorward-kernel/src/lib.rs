@@ -20,7 +20,7 @@ pub mod read;
 pub use commit::{CommitError, Refusal, Socket};
 pub use guard::{Anywhere, Guard, HostForbidden, Own};
 pub use place::Place;
-pub use read::{Generation, Reader, Scope, Snapshot};
+pub use read::{Generation, Reader, Scope, SetName, Snapshot};
 pub use socket::KernelError;
 
 #[cfg(test)]

@@ -6,10 +6,12 @@ mod explain;
 mod export;
 mod fmt;
 mod list;
+mod plan;
 mod rehearse;
 mod services;
 mod show;
 mod status;
+mod verify;
 
 use crate::cli::{Cli, Command, List, Listable};
 use crate::exit::{Exit, Stop};
@@ -33,6 +35,8 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::List(List { what: Some(Listable::Services { output, word }), .. }) => {
             (services::run(word.as_deref(), output, terminal), output.json)
         }
+        Command::Plan(args) => (plan::run(&args, terminal), args.policy.output.json),
+        Command::Verify(args) => (verify::run(&args, terminal), args.output.json),
         Command::Rehearse(args) => (rehearse::run(&args, terminal), args.policy.output.json),
         Command::List(List { policy, what: None }) => (list::run(&policy, terminal), policy.output.json),
     };

@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::kernel::{self, Comment};
 use crate::terminal::Terminal;
 use crate::text::{Cell, Line, Tone, cell, count, number, table};
-use doorward::compile::{Counted, TABLE, counted, generation_of};
+use doorward::compile::{Counted, TABLE, counted, in_force};
 use doorward::ruleset::{
     Chain, ChainKind, Expr, Hook, Policy, Set, Table, TableFamily, Verdict, comment_of, udata_kind,
 };
@@ -74,11 +74,7 @@ struct Other {
 
 impl Ours {
     fn of(table: &Table) -> Option<Ours> {
-        let goto = |expr: &Expr| match expr {
-            Expr::Verdict(Verdict::Goto(name)) => generation_of(name),
-            _ => None,
-        };
-        let generation = table.chain("input")?.rules.iter().flat_map(|rule| &rule.exprs).find_map(goto)?;
+        let generation = in_force(table)?;
         let mut hits: Vec<Hits> = counted(table)
             .into_iter()
             .filter_map(|(comment, sum)| {

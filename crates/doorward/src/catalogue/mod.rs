@@ -2,7 +2,7 @@
 
 use crate::net::{PortRange, Proto};
 use crate::syntax::ast::{PortProtos, Ports};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 /// The text of the catalogue: a policy of definitions under `# == Group ==` headings.
@@ -63,13 +63,27 @@ pub fn find(word: &str) -> Vec<&'static Service> {
 /// The service that opens exactly this, or this beside other things.
 #[must_use]
 pub fn service_of(proto: Proto, range: PortRange) -> Option<&'static str> {
-    let speaks =
-        |protos: PortProtos| protos.word().split('+').any(|word| Proto::by_name(word) == Some(proto));
-    let opens =
-        |door: &Door| matches!(door, Door::Ports(ports) if ports.range == range && speaks(ports.protos));
-    let only = services().iter().find(|service| matches!(service.doors().as_slice(), [one] if opens(one)));
-    only.or_else(|| services().iter().find(|service| service.doors().iter().any(opens)))
-        .map(|service| service.name)
+    type Names = HashMap<(Proto, PortRange), (&'static str, bool)>;
+    static NAMES: OnceLock<Names> = OnceLock::new();
+    // Asked for port after port, the catalogue is read once. Who opens nothing else goes before who does.
+    let names = NAMES.get_or_init(|| {
+        let mut names = Names::new();
+        for service in services() {
+            let doors = service.doors();
+            let only = doors.len() == 1;
+            for door in doors {
+                let Door::Ports(ports) = door else { continue };
+                for proto in ports.protos.word().split('+').filter_map(Proto::by_name) {
+                    let known = names.entry((proto, ports.range)).or_insert((service.name, only));
+                    if only && !known.1 {
+                        *known = (service.name, only);
+                    }
+                }
+            }
+        }
+        names
+    });
+    names.get(&(proto, range)).map(|(name, _)| *name)
 }
 
 impl Service {

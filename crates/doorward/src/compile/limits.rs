@@ -165,7 +165,7 @@ fn not_tcp() -> Vec<Expr> {
 }
 
 /// How the sets of a sentence's buckets are called, between what they hold and what they are kept by.
-fn bucket(sentence: &str) -> String {
+pub(super) fn bucket(sentence: &str) -> String {
     let mut id = String::new();
     for byte in Sha256::digest(sentence.as_bytes()).iter().take(6) {
         let _ = write!(id, "{byte:02x}");
@@ -180,6 +180,12 @@ pub(super) fn set_names(sentence: &str) -> impl Iterator<Item = String> + use<> 
         let id = id.clone();
         ["4", "6", "all"].into_iter().map(move |suffix| format!("{what}_{id}_{suffix}"))
     })
+}
+
+/// The bucket that a set belongs to, by the set's name.
+pub(super) fn bucket_of(set: &str) -> Option<&str> {
+    let rest = ["spent_", "debt_", "meter_"].iter().find_map(|stem| set.strip_prefix(stem))?;
+    rest.rsplit_once('_').map(|(id, _)| id)
 }
 
 struct Sets {

@@ -8,6 +8,7 @@ mod builder;
 mod cells;
 mod code;
 mod groups;
+mod held;
 mod hooks;
 mod limits;
 mod lists;
@@ -18,6 +19,7 @@ use crate::resolve::model::Resolved;
 use crate::ruleset::Table;
 use std::net::SocketAddr;
 
+pub use held::{bridges, carried, in_force, is_carried, stands_by_name};
 pub use replace::{Counted, Running, carry_counters, counted, generation_of, replace, replace_with};
 
 /// Name of the table, in the family inet.
@@ -42,6 +44,9 @@ impl Default for Options {
 /// The bit of the ct mark that says: this connection passed a limit with its SYN and must still be charged
 /// with its first acknowledgement. The other seven bits of the byte belong to trials.
 pub const PENDING: u32 = 0x4000_0000;
+
+/// The bits of the ct mark that are ours.
+pub const MARK_BITS: u32 = 0xff00_0000;
 
 /// Sets of the table that stand for something of the policy, by name.
 #[derive(Clone, PartialEq, Eq, Debug)]

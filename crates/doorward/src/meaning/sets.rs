@@ -125,8 +125,10 @@ pub fn openings(policy: &Resolved, own: &AddrSet, place: Place, errors: bool, te
     }
     let mut all = vec![meant.domain, Pred::any(first), meant.barred.negated()];
     all.push(writer.no_source().negated());
-    let ours = Arc::new(own.clone());
-    all.push(writer.terms.addresses(&Field::Source, &ours).negated());
+    if place.arrives() {
+        let ours = Arc::new(own.clone());
+        all.push(writer.terms.addresses(&Field::Source, &ours).negated());
+    }
     all.extend(writer.loopback().map(Pred::negated));
     // Of bridges only those that the host has now.
     if place.hook == Hook::Forward {

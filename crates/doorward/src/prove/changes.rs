@@ -1,11 +1,13 @@
 //! What changes for traffic between two firewalls: complete, as few products, largest first.
 
-use super::describe::{Traffic, of_region};
+use super::describe::{TRANSLATED, Traffic};
 use super::load::Slice;
+use super::names::Never;
+use super::parts::{Knife, parts};
 use super::program::{Facts, Program};
 use super::run::NotJudged;
+use crate::meaning::Connection;
 use crate::meaning::sets::{self, Given, Place};
-use crate::meaning::{Connection, connection};
 use crate::net::{AddrSet, Family};
 use crate::resolve::model::{Resolved, Way};
 use crate::ruleset::Table;
@@ -31,6 +33,8 @@ pub enum Kind {
     Limits,
     /// It had a limit, and has none.
     Unlimits,
+    /// It had a limit, and has another one.
+    Relimits,
 }
 
 /// One change.
@@ -44,14 +48,20 @@ pub struct Change {
     pub families: Vec<Family>,
     /// Which traffic, of the first of these families.
     pub traffic: Traffic,
+    /// Sentences whose limits it had.
+    pub was: Vec<String>,
+    /// Sentences whose limits it has.
+    pub is: Vec<String>,
     /// A connection of it.
     pub example: Connection,
+    /// The traffic in words, which are asked for often.
+    pub(super) words: String,
 }
 
 /// All changes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Changes {
-    /// Largest first.
+    /// By kind and way, the largest first.
     pub list: Vec<Change>,
     /// Whether there are more than could be listed.
     pub more: bool,
@@ -59,6 +69,8 @@ pub struct Changes {
 
 /// So many products are listed per place and kind.
 const MOST: usize = 64;
+/// Of so many limits it is told which is whose.
+const MOST_LIMITS: usize = 32;
 
 /// What changes from `old` to `new` for new connections from outside, with room in all buckets and nobody banned.
 pub fn changes(old: Side<'_>, new: Side<'_>, own: &AddrSet) -> Result<Changes, NotJudged> {
@@ -67,9 +79,8 @@ pub fn changes(old: Side<'_>, new: Side<'_>, own: &AddrSet) -> Result<Changes, N
         of_family(old, new, own, family, &mut changes)?;
     }
     changes.list.sort_by(|a, b| {
-        (a.kind, b.traffic.size())
-            .partial_cmp(&(b.kind, a.traffic.size()))
-            .unwrap_or(std::cmp::Ordering::Equal)
+        let size = |one: &Change| one.traffic.size();
+        (a.kind, a.way).cmp(&(b.kind, b.way)).then(size(b).total_cmp(&size(a)))
     });
     Ok(changes)
 }
@@ -88,30 +99,105 @@ fn of_family(
         Place::ALL.iter().map(|place| sets::openings(&empty, own, *place, false, &mut terms)).collect();
     let sides = [old, new].map(|side| Asked::of(side, &slices, &mut terms));
     let mut space = Space::new(terms)?;
+    let never = Never::of(own);
     for (at, place) in Place::ALL.into_iter().enumerate() {
         let openings = space.node(&openings[at]);
         let possible = space.domain();
         let openings = space.and(openings, possible);
-        let mut worlds = [[Node::FALSE; 2]; 2];
-        for (world, side) in worlds.iter_mut().zip(&sides) {
-            let allowed = side.allowed(&mut space, at, place, openings)?;
-            *world = [space.in_state(allowed, 1), space.in_state(allowed, 0)];
-        }
-        let [[old_best, old_worst], [new_best, new_worst]] = worlds;
-        let opens = space.minus(new_best, old_best);
-        let shuts = space.minus(old_best, new_best);
-        let stays = space.and(old_best, new_best);
-        let (was_free, is_free) = (space.and(stays, old_worst), space.and(stays, new_worst));
-        let limits = space.minus(was_free, is_free);
-        let unlimits = space.minus(is_free, was_free);
-        for (kind, set) in
-            [(Kind::Opens, opens), (Kind::Shuts, shuts), (Kind::Limits, limits), (Kind::Unlimits, unlimits)]
-        {
-            list(&mut space, kind, place, set, changes);
+        let old = World::of(&sides[0], &mut space, at, place, openings)?;
+        let new = World::of(&sides[1], &mut space, at, place, openings)?;
+        let stays = space.and(old.best, new.best);
+        let (was_free, is_free) = (space.and(stays, old.worst), space.and(stays, new.worst));
+        let either = space.or(was_free, is_free);
+        let differs = space.xor(old.allowed, new.allowed);
+        let differs = space.exists(differs, &|field| matches!(field, Field::Room(_)));
+        let limited = space.minus(stays, either);
+        let sets = [
+            (Kind::Opens, space.minus(new.best, old.best)),
+            (Kind::Shuts, space.minus(old.best, new.best)),
+            (Kind::Limits, space.minus(was_free, is_free)),
+            (Kind::Unlimits, space.minus(is_free, was_free)),
+            (Kind::Relimits, space.and(limited, differs)),
+        ];
+        let nothing = space.minus(openings, new.best);
+        for (kind, set) in sets {
+            let alike = match kind {
+                Kind::Opens => new.best,
+                Kind::Shuts => nothing,
+                Kind::Limits | Kind::Unlimits | Kind::Relimits => Node::FALSE,
+            };
+            let knife = Knife { place, openings, alike, broad: false, never: &never, most: MOST };
+            let had = matches!(kind, Kind::Unlimits | Kind::Relimits);
+            let has = matches!(kind, Kind::Opens | Kind::Limits | Kind::Relimits);
+            for (set, was) in split(&mut space, set, if had { &old.limits } else { &[] }) {
+                for (set, is) in split(&mut space, set, if has { &new.limits } else { &[] }) {
+                    list(&mut space, (kind, was.clone(), is), set, knife, changes);
+                }
+            }
         }
         space.holds_good()?;
     }
     Ok(())
+}
+
+/// What one side lets in at a place, while nobody is banned.
+struct World {
+    /// By the state of the buckets.
+    allowed: Node,
+    /// With room in all of them.
+    best: Node,
+    /// With room in none.
+    worst: Node,
+    /// What each bucket lets in, by its sentence.
+    limits: Vec<(String, Node)>,
+}
+
+impl World {
+    fn of(
+        side: &Asked,
+        space: &mut Space,
+        at: usize,
+        place: Place,
+        openings: Node,
+    ) -> Result<World, NotJudged> {
+        let mut allowed = side.allowed(space, at, place, openings)?;
+        for field in [Field::Banned, Field::Carried] {
+            allowed = space.fixed(allowed, &field, 0);
+        }
+        let allowed = space.exists(allowed, &|field| matches!(field, Field::Banned | Field::Carried));
+        let allowed = space.and(allowed, openings);
+        let rooms: Vec<Field> =
+            space.fields().filter(|field| matches!(field, Field::Room(_))).cloned().collect();
+        let (best, worst) =
+            (space.with_room(allowed, &rooms, None, 1), space.with_room(allowed, &rooms, None, 0));
+        let mut limits = Vec::new();
+        for field in rooms.iter().filter(|_| rooms.len() <= MOST_LIMITS) {
+            let Field::Room(sentence) = field else { continue };
+            let only = space.with_room(allowed, &rooms, Some(field), 0);
+            let mine = space.minus(only, worst);
+            if !mine.is_empty() {
+                limits.push((sentence.clone(), mine));
+            }
+        }
+        Ok(World { allowed, best, worst, limits })
+    }
+}
+
+/// A set by the buckets that its packets are of.
+fn split(space: &mut Space, set: Node, limits: &[(String, Node)]) -> Vec<(Node, Vec<String>)> {
+    let mut parts = vec![(set, Vec::new())];
+    for (sentence, mine) in limits {
+        let mut next = Vec::with_capacity(parts.len());
+        for (part, names) in parts {
+            let (with, without) = (space.and(part, *mine), space.minus(part, *mine));
+            next.push((without, names.clone()));
+            next.push((with, [names, vec![sentence.clone()]].concat()));
+        }
+        next.retain(|(part, _)| !part.is_empty());
+        parts = next;
+    }
+    parts.retain(|(part, _)| !part.is_empty());
+    parts
 }
 
 /// A side, with its terms in the space.
@@ -134,84 +220,82 @@ impl Asked {
     }
 
     fn allowed(&self, space: &mut Space, at: usize, place: Place, start: Node) -> Result<Node, NotJudged> {
-        match self {
+        let allowed = match self {
             Asked::Policy(allowed) => {
                 let allowed = space.node(&allowed[at]);
-                Ok(space.and(start, allowed))
+                space.and(start, allowed)
             }
             Asked::Tables(program) => {
                 // A new connection has no mark yet.
                 let start = space.fixed(start, &Field::CT_MARK, 0);
-                let (fates, _) = program.fates(space, place.into(), start, &|_| true)?;
-                Ok(space.exists(fates.accepted, &|field| {
-                    matches!(field, Field::Meta(_) | Field::Ct(..) | Field::Unknown(_))
-                }))
+                program.fates(space, place.into(), start, &|_| true)?.0.accepted
             }
-        }
+        };
+        // What nobody speaks of may be as it likes, on both sides, as far as it can be.
+        let allowed = space
+            .exists(allowed, &|field| matches!(field, Field::Meta(_) | Field::Ct(..) | Field::Unknown(_)));
+        Ok(space.and(allowed, start))
     }
 }
 
 impl Space {
-    /// The packets of a set when buckets have room (1) or none (0), and nobody is banned; the state itself is gone.
-    fn in_state(&mut self, node: Node, room: u128) -> Node {
-        let states: Vec<Field> = self
-            .fields()
-            .filter(|field| matches!(field, Field::Room(_) | Field::Banned | Field::Carried))
-            .cloned()
-            .collect();
+    /// The packets of a set with so much room in all buckets but one, which has some; the rooms themselves are gone.
+    fn with_room(&mut self, node: Node, rooms: &[Field], but: Option<&Field>, room: u128) -> Node {
         let mut node = node;
-        for field in &states {
-            let wanted = if matches!(field, Field::Room(_)) { room } else { 0 };
-            node = self.fixed(node, field, wanted);
+        for field in rooms {
+            node = self.fixed(node, field, if but == Some(field) { 1 } else { room });
         }
-        self.exists(node, &|field| states.contains(field))
+        self.exists(node, &|field| matches!(field, Field::Room(_)))
     }
 }
 
-/// Fields that people speak of; the rest is projected away.
-pub(super) fn is_spoken_of(field: &Field) -> bool {
-    matches!(
-        field,
-        Field::Iif
-            | Field::Oif
-            | Field::Source
-            | Field::Destination
-            | Field::AddressedTo
-            | Field::Protocol
-            | Field::Port
-            | Field::AddressedPort
-            | Field::SourcePort
-            | Field::HasOwner
-            | Field::User
-            | Field::Group
-    )
+fn list(
+    space: &mut Space,
+    (kind, was, is): (Kind, Vec<String>, Vec<String>),
+    set: Node,
+    knife: Knife<'_>,
+    changes: &mut Changes,
+) {
+    let (parts, all) = parts(space, set, knife);
+    changes.more |= !all;
+    for part in parts {
+        let (traffic, example) = (part.traffic, part.example);
+        let change = Change::of(kind, knife.place.way(), space.family(), traffic, example);
+        changes.add(Change { was: was.clone(), is: is.clone(), ..change });
+    }
 }
 
-fn list(space: &mut Space, kind: Kind, place: Place, set: Node, changes: &mut Changes) {
-    let set = space.exists(set, &|field| !is_spoken_of(field));
-    let family = space.family();
-    let (regions, rest) = space.regions(set, MOST);
-    changes.more |= !rest.is_empty();
-    for region in regions {
-        let traffic = of_region(&region, family, place);
-        let example = connection(&region.example, family, place);
+impl Change {
+    /// A change without limits.
+    pub(super) fn of(kind: Kind, way: Way, family: Family, traffic: Traffic, example: Connection) -> Change {
+        let (was, is, words) = (Vec::new(), Vec::new(), traffic.words());
+        Change { kind, way, families: vec![family], traffic, was, is, example, words }
+    }
+
+    /// The words, whether it was translated or not.
+    fn plain(&self) -> &str {
+        self.words.strip_suffix(TRANSLATED).unwrap_or(&self.words)
+    }
+}
+
+impl Changes {
+    /// Adds what changes in one family.
+    pub(super) fn add(&mut self, change: Change) {
+        let same = |one: &Change| {
+            (one.kind, one.way, &one.was, &one.is) == (change.kind, change.way, &change.was, &change.is)
+        };
+        let families = |one: &Change| one.families.iter().any(|family| change.families.contains(family));
         // Translated or not, it is the same to whoever comes.
-        let same = |one: &Change| (one.kind, one.way) == (kind, place.way());
-        if changes.list.iter().any(|one| same(one) && one.traffic == traffic) {
-            continue;
+        if self.list.iter().any(|one| same(one) && families(one) && one.plain() == change.plain()) {
+            return;
         }
         // What is so in both families is one change.
-        let twin = changes.list.iter_mut().find(|one| {
-            same(one)
-                && !one.families.contains(&family)
-                && one.traffic.words() == traffic.words()
-                && !one.traffic.names_addresses()
+        let twin = self.list.iter_mut().find(|one| {
+            same(one) && !families(one) && !one.traffic.names_addresses() && one.words == change.words
         });
         match twin {
-            Some(twin) => twin.families.push(family),
-            None => {
-                changes.list.push(Change { kind, way: place.way(), families: vec![family], traffic, example })
-            }
+            Some(twin) => twin.families.extend(change.families),
+            None => self.list.push(change),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! A product of a space in words of the language: `ssh from 203.0.113.0/24 on eth0`; asks nothing.
 
-use crate::catalogue;
+use super::about::{self, About, What};
+use super::names::{Called, Names, Never};
 use crate::meaning::ip;
 use crate::meaning::sets::Place;
-use crate::net::{AddrSet, Family, IcmpType, IpRange, PortRange, Prefix, Proto};
+use crate::net::{AddrSet, Family, Intervals, IpRange};
 use crate::ruleset::Hook;
-use crate::space::{Field, Region, value_name};
+use crate::space::{Field, Region, name_value, value_name};
 use std::net::IpAddr;
 
 /// Traffic: all connections with each property within its part. None stands for every value.
@@ -19,14 +20,16 @@ pub struct Traffic {
     pub to: Option<AddrSet>,
     /// Interfaces: where it arrives, going out where it leaves.
     pub on: Option<Vec<(u128, u128)>>,
-    /// Protocols.
-    pub protocols: Option<Vec<(u8, u8)>>,
-    /// Ports, as the opener addressed them.
-    pub ports: Option<Vec<(u16, u16)>>,
-    /// Types of ICMP, where nothing else is meant.
-    pub icmp: Option<Vec<(u8, u8)>>,
-    /// Users who opened the socket; of nobody where the flag is false.
+    /// Interfaces where what passes through leaves.
+    pub leaving: Option<Vec<(u128, u128)>>,
+    /// What it is about, as the opener addressed it.
+    pub about: About,
+    /// What it is not about, where that is shorter to say.
+    pub but: Option<About>,
+    /// Users who opened the socket.
     pub by: Option<By>,
+    /// Whether it is meant where a translation led there, and told by the address and port that it led to.
+    pub translated: bool,
 }
 
 /// Whose sockets.
@@ -36,52 +39,62 @@ pub struct By {
     pub users: Option<Vec<(u32, u32)>>,
     /// Groups; none for every one.
     pub groups: Option<Vec<(u32, u32)>>,
-    /// Whether it is packets without a socket.
-    pub nobody: bool,
+    /// Whether some socket is behind it; none where it does not matter.
+    pub owned: Option<bool>,
 }
 
 /// So many parts of one kind are named.
-const NAMED: usize = 4;
+const NAMED: usize = 8;
 
-/// The traffic of a region.
-pub(super) fn of_region(region: &Region, family: Family, place: Place) -> Traffic {
-    let (to, port) = if place.translated {
-        (Field::AddressedTo, Field::AddressedPort)
-    } else {
-        (Field::Destination, Field::Port)
+/// How traffic is told that was led there.
+pub(super) const TRANSLATED: &str = " where it was translated";
+
+/// The traffic of a region of new connections from outside.
+pub(super) fn of_region(
+    region: &Region,
+    (about, but): (About, Option<About>),
+    (family, place, to): (Family, Place, &Field),
+    never: &Never,
+) -> Traffic {
+    let out = place.hook == Hook::Output;
+    let iface = if out { Field::Oif } else { Field::Iif };
+    let addresses = |field: &Field, never: &AddrSet| {
+        let ranges = region.part(field)?;
+        let ranges = ranges
+            .iter()
+            .filter_map(|(first, last)| IpRange::new(ip(family, *first), ip(family, *last)).ok());
+        let set = AddrSet::new([], ranges);
+        let never = if out { &AddrSet::empty() } else { never };
+        if set.union(never).is_all(family) { None } else { Some(set.minus(never)) }
     };
-    let iface = if place.hook == Hook::Output { Field::Oif } else { Field::Iif };
-    let addresses = |field: &Field| {
-        region.part(field).map(|ranges| {
-            let ranges = ranges
-                .iter()
-                .filter_map(|(first, last)| IpRange::new(ip(family, *first), ip(family, *last)).ok());
-            AddrSet::new([], ranges)
-        })
-    };
-    let protocols = region.part(&Field::Protocol).map(narrow::<u8>);
-    let own_icmp = if family == Family::V4 { Proto::ICMP.0 } else { Proto::ICMPV6.0 };
-    let only_icmp = protocols.as_deref() == Some(&[(own_icmp, own_icmp)]);
-    // The first two bytes of a transport header are a type only in ICMP.
-    let icmp = region
-        .part(&Field::SourcePort)
-        .filter(|_| only_icmp)
-        .map(|ranges| ranges.iter().map(|(first, last)| (byte(first >> 8), byte(last >> 8))).collect());
     let accounts = |field: &Field| region.part(field).map(narrow::<u32>);
     let by = match (region.part(&Field::HasOwner), accounts(&Field::User), accounts(&Field::Group)) {
         (None, None, None) => None,
-        (owner, users, groups) => Some(By { users, groups, nobody: owner == Some(&[(0, 0)]) }),
+        (somebody, users, groups) => {
+            let owned = somebody.map(|values| *values == [(1, 1)]);
+            Some(By { users, groups, owned })
+        }
     };
+    let others = region.part(&Field::Oif).filter(|_| place.hook == Hook::Forward);
     Traffic {
         family,
-        from: addresses(&Field::Source),
-        to: addresses(&to),
-        on: region.part(&iface).map(<[_]>::to_vec),
-        protocols,
-        ports: region.part(&port).filter(|_| !only_icmp).map(narrow::<u16>),
-        icmp,
+        from: addresses(&Field::Source, &never.sources),
+        to: addresses(to, &never.destinations),
+        on: region.part(&iface).filter(|ranges| !all_but_loopback(ranges)).map(<[_]>::to_vec),
+        leaving: others.filter(|ranges| !all_but_loopback(ranges)).map(<[_]>::to_vec),
+        about,
+        but,
         by,
+        translated: false,
     }
+}
+
+/// Whether these are all names but `lo`, of which nobody speaks.
+fn all_but_loopback(ranges: &[(u128, u128)]) -> bool {
+    let lo = name_value("lo");
+    let before = ranges.first().is_some_and(|(first, last)| *first == 0 && last + 1 == lo);
+    let behind = ranges.last().is_some_and(|(first, last)| *first == lo + 1 && *last == u128::MAX);
+    ranges.len() == 2 && before && behind
 }
 
 fn narrow<T: TryFrom<u128> + Copy>(ranges: &[(u128, u128)]) -> Vec<(T, T)> {
@@ -89,10 +102,6 @@ fn narrow<T: TryFrom<u128> + Copy>(ranges: &[(u128, u128)]) -> Vec<(T, T)> {
         .iter()
         .filter_map(|(first, last)| Some((T::try_from(*first).ok()?, T::try_from(*last).ok()?)))
         .collect()
-}
-
-fn byte(value: u128) -> u8 {
-    u8::try_from(value & 0xff).unwrap_or(0)
 }
 
 impl Traffic {
@@ -109,9 +118,7 @@ impl Traffic {
             let Some(set) = set else { return f64::from(self.family.bits()) };
             set.edges(self.family).into_iter().map(|(first, last)| width(first, last)).sum::<f64>().log2()
         };
-        let ports = self.ports.as_ref().map_or(16.0, |ports| {
-            ports.iter().map(|(first, last)| f64::from(last - first) + 1.0).sum::<f64>().log2()
-        });
+        let ports = self.about.size().max(1.0).log2();
         // The sizes of the families are not compared: both are everybody.
         (set(&self.from) + set(&self.to)) / f64::from(self.family.bits()) * 32.0 + ports
     }
@@ -119,106 +126,78 @@ impl Traffic {
     /// In words of the language, without the way and the verdict.
     #[must_use]
     pub fn words(&self) -> String {
-        let mut words = vec![self.what()];
-        words.push(match &self.from {
-            None => "from anyone".to_owned(),
-            Some(set) => format!("from {}", self.addresses(set)),
-        });
-        if let Some(set) = &self.to {
-            words.push(format!("to {}", self.addresses(set)));
-        }
-        if let Some(on) = &self.on {
-            words.push(interfaces(on));
-        }
-        if let Some(by) = &self.by {
-            words.push(by.words());
-        }
+        let names = Names::default();
+        let mut words = vec![words_of(&self.what()), format!("from {}", self.sources(&names).words)];
+        words.extend(self.to.iter().map(|to| format!("to {}", names.destinations(to, self.family).words)));
+        words.extend(self.whereabouts());
         words.join(" ")
     }
 
-    /// What it is about: services where they have a name.
-    fn what(&self) -> String {
-        if let Some(types) = &self.icmp {
-            let names: Vec<String> =
-                types.iter().map(|(first, last)| self.icmp_name(*first, *last)).collect();
-            return some(&names);
-        }
-        match (&self.protocols, &self.ports) {
-            (None, None) => "anything".to_owned(),
-            (None, Some(ports)) => format!("{} of every protocol", port_list(ports)),
-            (Some(protocols), None) => some(&protocol_names(protocols)),
-            (Some(protocols), Some(ports)) => {
-                let names = protocol_names(protocols);
-                let of: String =
-                    if names.len() == 2 && names.contains(&"tcp".into()) && names.contains(&"udp".into()) {
-                        "tcp+udp".to_owned()
-                    } else {
-                        names.join("+")
-                    };
-                let named: Vec<String> = ports
-                    .iter()
-                    .map(|(first, last)| {
-                        let text = if first == last { first.to_string() } else { format!("{first}-{last}") };
-                        let service = (first == last).then(|| service(protocols, *first)).flatten();
-                        match service {
-                            Some(service) => format!("{text}/{of} ({service})"),
-                            None => format!("{text}/{of}"),
-                        }
-                    })
-                    .collect();
-                some(&named)
-            }
-        }
+    /// From whom.
+    #[must_use]
+    pub fn sources(&self, names: &Names) -> Called {
+        self.from.as_ref().map_or_else(Called::anyone, |set| names.sources(set, self.family))
     }
 
-    fn icmp_name(&self, first: u8, last: u8) -> String {
-        if first != last {
-            return format!("icmp {first}-{last}");
-        }
-        let name = crate::net::icmp_names().find(|name| {
-            crate::net::icmp_type(name).and_then(|kind: IcmpType| kind.in_family(self.family)) == Some(first)
-        });
-        match name {
-            Some("echo-request") => "ping".to_owned(),
-            Some(name) => format!("icmp {name}"),
-            None => format!("icmp {first}"),
-        }
+    /// To whom.
+    #[must_use]
+    pub fn destinations(&self, names: &Names) -> Called {
+        self.to.as_ref().map_or_else(Called::anyone, |set| names.destinations(set, self.family))
     }
 
-    /// A set, or its complement where that is shorter to say.
-    fn addresses(&self, set: &AddrSet) -> String {
-        let prefixes = set.prefixes(self.family);
-        let rest = set.complement().prefixes(self.family);
-        if rest.len() < prefixes.len() && !rest.is_empty() {
-            return format!("anyone except {}", some(&texts(&rest)));
-        }
-        some(&texts(&prefixes))
+    /// Interfaces and accounts, where some are meant only: `on eth0`, `by user 33`.
+    #[must_use]
+    pub fn whereabouts(&self) -> Vec<String> {
+        let mut words: Vec<String> = self.on.iter().map(|on| interfaces("on", on)).collect();
+        words.extend(self.leaving.iter().map(|leaving| interfaces("leaving on", leaving)));
+        words.extend(self.by.as_ref().map(By::words));
+        words.extend(self.translated.then(|| TRANSLATED.trim_start().to_owned()));
+        words
     }
+
+    /// What it is about, one by one: services where they have a name.
+    #[must_use]
+    pub fn what(&self) -> Vec<What> {
+        about::whats(&self.about, self.but.as_ref(), self.family)
+    }
+}
+
+fn words_of(whats: &[What]) -> String {
+    whats.iter().map(|what| what.words.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 impl By {
     fn words(&self) -> String {
-        let ids = |ids: &[(u32, u32)]| {
-            let most = ids.iter().any(|(first, last)| *first == 0 && *last > 0 || *last == u32::MAX);
-            let list: Vec<String> = ids
-                .iter()
-                .map(
-                    |(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") },
-                )
-                .collect();
-            (most, some(&list))
-        };
-        if self.nobody {
+        if self.owned == Some(false) {
             return "by nobody".to_owned();
         }
         let mut words = Vec::new();
         for (what, list) in [("user", &self.users), ("group", &self.groups)] {
-            if let Some(list) = list {
-                words.push(format!("by {what} {}", ids(list).1));
-            }
+            let Some(list) = list else { continue };
+            let (rest, direct) = (ids(&between(list)), ids(list));
+            let shorter =
+                list.len() > between(list).len() || list.last().is_some_and(|(_, last)| *last == u32::MAX);
+            words.push(match (shorter, self.owned) {
+                (false, _) => format!("by {what} {direct}"),
+                (true, None) => format!("except by {what} {rest}"),
+                (true, Some(_)) => format!("by other {what}s than {rest}"),
+            });
         }
         if words.is_empty() { "by somebody".to_owned() } else { words.join(" ") }
     }
+}
+
+fn ids(list: &[(u32, u32)]) -> String {
+    let one = |(first, last): &(u32, u32)| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
+    some(&list.iter().map(one).collect::<Vec<_>>())
+}
+
+/// The accounts that are not among these.
+fn between(list: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let set = Intervals::from_unsorted(list.to_vec()).complement();
+    set.as_slice().to_vec()
 }
 
 fn width(first: IpAddr, last: IpAddr) -> f64 {
@@ -233,53 +212,52 @@ fn width(first: IpAddr, last: IpAddr) -> f64 {
     }
 }
 
-fn texts(prefixes: &[Prefix]) -> Vec<String> {
-    prefixes.iter().map(ToString::to_string).collect()
-}
-
-fn some(list: &[String]) -> String {
+/// A list, cut where it gets long.
+pub(super) fn some(list: &[String]) -> String {
     match list.len().checked_sub(NAMED) {
         Some(more @ 1..) => format!("{} and {more} more", list[..NAMED].join(", ")),
         _ => list.join(", "),
     }
 }
 
-fn port_list(ports: &[(u16, u16)]) -> String {
-    let list: Vec<String> = ports
-        .iter()
-        .map(
-            |(first, last)| {
-                if first == last { format!("port {first}") } else { format!("ports {first}-{last}") }
-            },
-        )
-        .collect();
-    some(&list)
-}
-
-fn protocol_names(protocols: &[(u8, u8)]) -> Vec<String> {
-    protocols
-        .iter()
-        .map(
-            |(first, last)| {
-                if first == last { Proto(*first).to_string() } else { format!("protocols {first}-{last}") }
-            },
-        )
-        .collect()
-}
-
-fn interfaces(on: &[(u128, u128)]) -> String {
-    let single: Option<Vec<String>> =
-        on.iter().map(|(first, last)| (first == last).then(|| value_name(*first)).flatten()).collect();
-    match single {
-        Some(names) => format!("on {}", some(&names)),
-        None => {
-            let wild: Option<Vec<String>> = on.iter().map(|range| wildcard(*range)).collect();
-            match wild {
-                Some(names) => format!("on {}", some(&names)),
-                None => "on other interfaces".to_owned(),
-            }
+fn interfaces(on: &str, ranges: &[(u128, u128)]) -> String {
+    let names =
+        |ranges: &[(u128, u128)]| ranges.iter().map(|range| wildcard(*range)).collect::<Option<Vec<_>>>();
+    if let Some(names) = names(ranges) {
+        return format!("{on} {}", some(&names));
+    }
+    let rest = complement(ranges);
+    // Those that start so, without some.
+    if let (Some((first, _)), Some((_, last))) = (ranges.first(), ranges.last())
+        && let Some(stem) = wildcard((*first, *last)).filter(|stem| stem != "*")
+    {
+        let inside: Vec<(u128, u128)> = rest.iter().copied().filter(|(a, b)| a > first && b < last).collect();
+        if let Some(out) = names(&inside) {
+            return format!("{on} {stem} except {}", some(&out));
         }
     }
+    let lo = name_value("lo");
+    let rest: Vec<(u128, u128)> = rest.into_iter().filter(|range| *range != (lo, lo)).collect();
+    match names(&rest) {
+        Some(names) => format!("{on} other interfaces than {}", some(&names)),
+        None => format!("{on} some interfaces"),
+    }
+}
+
+/// The values between intervals.
+fn complement(ranges: &[(u128, u128)]) -> Vec<(u128, u128)> {
+    let mut rest = Vec::new();
+    let mut next = Some(0);
+    for (first, last) in ranges {
+        if let Some(from) = next
+            && from < *first
+        {
+            rest.push((from, first - 1));
+        }
+        next = last.checked_add(1);
+    }
+    rest.extend(next.map(|from| (from, u128::MAX)));
+    rest
 }
 
 /// `br-*` for all names that start so.
@@ -292,13 +270,4 @@ fn wildcard((first, last): (u128, u128)) -> Option<String> {
     let rest = u128::MAX.checked_shr(u32::try_from(length).ok()? * 8).unwrap_or(0);
     let stem = String::from_utf8(bytes[..length].to_vec()).ok()?;
     (last == first | rest).then(|| format!("{stem}*"))
-}
-
-/// The service of the catalogue that is exactly this port.
-fn service(protocols: &[(u8, u8)], port: u16) -> Option<&'static str> {
-    let [(first, last)] = protocols else { return None };
-    if first != last {
-        return None;
-    }
-    catalogue::service_of(Proto(*first), PortRange::one(port))
 }

@@ -32,10 +32,11 @@ impl Stand {
         const CONNTRACK: i32 = -200;
         const DESTINATION_NAT: i32 = -100;
         let first = matches!(slice.hook, Hook::Prerouting | Hook::Output);
+        let ingress = slice.hook == Hook::Ingress;
         Stand {
             slice,
-            early: first && priority < CONNTRACK,
-            untranslated: first && priority < DESTINATION_NAT,
+            early: ingress || first && priority < CONNTRACK,
+            untranslated: ingress || first && priority < DESTINATION_NAT,
         }
     }
 
@@ -79,7 +80,7 @@ impl Symbols<'_> {
 
     pub(super) fn meta(&mut self, stand: Stand, key: MetaKey) -> Loaded {
         let slice = stand.slice;
-        let arrives = matches!(slice.hook, Hook::Prerouting | Hook::Input | Hook::Forward);
+        let arrives = matches!(slice.hook, Hook::Ingress | Hook::Prerouting | Hook::Input | Hook::Forward);
         let leaves = matches!(slice.hook, Hook::Forward | Hook::Output | Hook::Postrouting);
         let four = self.terms.family() == Family::V4;
         let bytes = match key {

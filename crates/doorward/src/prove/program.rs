@@ -7,7 +7,7 @@ use super::lookup::Known;
 use super::lower::{self, Becomes, Op, Shared, Way};
 use super::xtables;
 use crate::net::Family;
-use crate::ruleset::{Chain, ChainKind, Expr, Policy, Table, TableFamily, Verdict};
+use crate::ruleset::{Chain, ChainKind, Expr, Hook, Policy, Table, TableFamily, Verdict};
 use crate::space::{Field, Pred, Terms};
 use crate::xt;
 use rustc_hash::FxHashMap as HashMap;
@@ -187,7 +187,8 @@ impl Lowerer<'_, '_> {
         };
         let mut found: Vec<(i32, usize, &Chain)> = Vec::new();
         for (index, table) in self.tables.iter().enumerate() {
-            let concerned = table.family == TableFamily::Inet || table.family == family;
+            let by_device = table.family == TableFamily::Netdev && self.slice.hook == Hook::Ingress;
+            let concerned = table.family == TableFamily::Inet || table.family == family || by_device;
             if !concerned || table.flags & DORMANT != 0 {
                 continue;
             }

@@ -20,11 +20,13 @@ pub use lists::{List, MAX_ENTRIES};
 pub use load::{Loaded, LoadedFile, load};
 pub use model::Resolved;
 
+use crate::net::AddrSet;
 use crate::report::{Origin, Report, Severity, Span};
 use crate::syntax::ast::{Sentence, SentenceKind};
 use crate::syntax::write;
 use names::Names;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The policy without names, and everything that is to say about it: what loading found is among the
 /// reports. There is no policy when one of them is an error.
@@ -43,6 +45,26 @@ pub fn resolve(loaded: &Loaded, host: &Host) -> (Option<Resolved>, Vec<Report>) 
     let mut reports = context.reports;
     reports.sort_by_key(|report| (report.span.file, report.span.start, report.severity == Severity::Warning));
     (good.then_some(resolved), reports)
+}
+
+/// The names that a policy gives to addresses, in the order of the text.
+#[must_use]
+pub fn named_addresses(loaded: &Loaded) -> Vec<(String, Arc<AddrSet>)> {
+    // What is wrong with definitions is said when the policy is resolved.
+    let names = Names::new(loaded, &[], &mut Vec::new());
+    let defines = loaded.sentences.iter().filter_map(|sentence| match &sentence.kind {
+        SentenceKind::Define(define) => Some(define.name.node.as_str()),
+        _ => None,
+    });
+    let mut found: Vec<(String, Arc<AddrSet>)> = Vec::new();
+    for name in defines {
+        if let Some(names::Meaning::Addresses(set)) = names.own(name).map(|named| &named.meaning)
+            && !found.iter().any(|(known, _)| known == name)
+        {
+            found.push((name.to_owned(), set.clone()));
+        }
+    }
+    found
 }
 
 /// What every part of resolving needs at hand.

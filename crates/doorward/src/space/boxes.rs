@@ -157,7 +157,7 @@ impl Space {
 
     /// The largest product around a point within a set: one field after the other takes every value with which
     /// the product stays inside.
-    fn widened(&mut self, set: Node, point: &Point) -> (Node, Vec<Part>) {
+    pub(super) fn widened(&mut self, set: Node, point: &Point) -> (Node, Vec<Part>) {
         let domain = self.domain();
         let outside = self.minus(domain, set);
         let mut sets: Vec<Node> =
@@ -194,7 +194,7 @@ impl Space {
     }
 
     /// The values of a field in a set that depends on nothing else; none for every value.
-    fn part(&self, at: usize, node: Node) -> Option<Part> {
+    pub(super) fn part(&self, at: usize, node: Node) -> Option<Part> {
         if node == constant(true) {
             return None;
         }
@@ -244,7 +244,7 @@ impl Space {
         out
     }
 
-    fn values_of(&self, at: usize) -> Vec<(u32, &Values)> {
+    pub(super) fn values_of(&self, at: usize) -> Vec<(u32, &Values)> {
         let field = self.place.iter().position(|place| *place == at);
         (0u32..)
             .zip(&self.terms.atoms)

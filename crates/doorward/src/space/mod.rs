@@ -4,6 +4,7 @@
 //! classes that no term tells apart, numbers them, and makes a diagram over the bits of these numbers. Addresses
 //! are intervals until then and never bits, so that a list of a million prefixes costs a sort and no diagram.
 
+mod apart;
 mod boxes;
 mod classes;
 mod contains;
@@ -14,6 +15,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
+pub use apart::{Class, Share};
 pub use boxes::{Part, Point, Region};
 pub use diagram::Node;
 pub use field::{Field, LOCAL, state};

@@ -27,11 +27,13 @@ impl Preferred {
         let v4 = |a: u8, b: u8, c: u8, d: u8| u128::from(u32::from_be_bytes([a, b, c, d]));
         let v6 = |low: u128| 0x2001_0db8_0000_0000_0000_0000_0000_0000 | low;
         let values = match (field, family) {
-            // Documentation addresses (RFC 5737, RFC 3849): somebody outside.
+            // Documentation addresses (RFC 5737, RFC 3849, RFC 9637): somebody outside.
             (Field::Source, Family::V4) => {
                 vec![v4(198, 51, 100, 7), v4(203, 0, 113, 7), v4(198, 51, 100, 200), v4(203, 0, 113, 200)]
             }
-            (Field::Source, Family::V6) => vec![v6(0x0100 << 80 | 7), v6(0x0200 << 80 | 7), v6(7)],
+            (Field::Source, Family::V6) => {
+                vec![v6(0x0100 << 80 | 7), v6(0x0200 << 80 | 7), v6(7), 0x3fff << 112 | 7]
+            }
             (Field::Destination | Field::AddressedTo, Family::V4) => vec![v4(192, 0, 2, 1)],
             (Field::Destination | Field::AddressedTo, Family::V6) => vec![v6(1)],
             (Field::Protocol, _) => vec![6, 17, if family == Family::V4 { 1 } else { 58 }, 132, 47, 50, 253],

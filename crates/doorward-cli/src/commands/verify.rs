@@ -1,0 +1,262 @@
+//! `verify`: proves that the kernel does what the policy says, or shows what is otherwise; repairs nothing.
+
+use super::{Outcome, show};
+use crate::cli::OnePolicy;
+use crate::exit::{Exit, Failure};
+use crate::files::Disk;
+use crate::host::Around;
+use crate::json;
+use crate::kernel;
+use crate::policy::{self, Sound};
+use crate::terminal::Terminal;
+use crate::text::{Line, Tone};
+use crate::traffic;
+use doorward::compile::{self, Options, Running, TABLE};
+use doorward::prove::{
+    self, ChainName, Does, Facts, Foreign, Lens, Names, NotJudged, Otherwise, Telling, Told,
+};
+use doorward::resolve;
+use doorward::ruleset::{Table, TableFamily, set_flags};
+use doorward_kernel::{Reader, Scope, SetName};
+use serde_json::{Value, json};
+
+/// From so many sentences on it is said that a proof takes its time.
+const MANY: usize = 1000;
+
+pub(super) fn run(args: &OnePolicy, terminal: &mut Terminal) -> Outcome {
+    let policy = policy::need_quietly(&Disk::new(&args.file), args.output.json, terminal)?;
+    let held = Held::read()?;
+    terminal.progress("proving", policy.resolved.rules.len() > MANY);
+    let said =
+        Said::of(policy, &held, &args.file.to_string_lossy()).map_err(|why| traffic::not_proven(&why))?;
+    if args.output.json {
+        terminal.json(&said.json());
+    } else {
+        said.show(terminal);
+    }
+    Ok(if said.holds() { Exit::Done } else { Exit::False })
+}
+
+/// What the kernel holds.
+struct Held {
+    ours: Table,
+    tables: Vec<Table>,
+    /// Sets of others whose elements were not read.
+    unread: Vec<SetName>,
+}
+
+impl Held {
+    fn read() -> Result<Held, Failure> {
+        let read = Reader::open().and_then(|reader| reader.read(&Scope::All));
+        let snapshot = read.map_err(|error| kernel::unread(&error))?;
+        let is_ours = |family: TableFamily, name: &str| family == TableFamily::Inet && name == TABLE;
+        let mut tables = snapshot.ruleset.tables;
+        let Some(at) = tables.iter().position(|table| is_ours(table.family, &table.name)) else {
+            return Err(Failure::new(Exit::System, "doorward is not active: the kernel has no rules of it")
+                .way_out("`doorward apply --no-trial` puts a policy in force"));
+        };
+        let ours = tables.remove(at);
+        if let Some(set) = snapshot.unread.iter().find(|set| is_ours(set.family, &set.table)) {
+            return Err(Failure::new(
+                Exit::System,
+                format!("not proven: set {} is too large to be read", set.set),
+            ));
+        }
+        for table in &mut tables {
+            let unread = |name: &str| {
+                let one = SetName { family: table.family, table: table.name.clone(), set: name.to_owned() };
+                snapshot.unread.contains(&one)
+            };
+            for set in table.sets.iter_mut().filter(|set| unread(&set.name)) {
+                // Nobody knows what is in it.
+                set.flags |= set_flags::EVAL;
+            }
+        }
+        Ok(Held { ours, tables, unread: snapshot.unread })
+    }
+}
+
+/// What is said.
+struct Said {
+    policy: String,
+    generation: Option<u8>,
+    traffic: Vec<Told>,
+    more: bool,
+    otherwise: Vec<Otherwise>,
+    strange: Vec<String>,
+    foreign: Vec<(Foreign, Vec<Told>)>,
+    unread: Vec<String>,
+}
+
+impl Said {
+    fn of(policy: Sound, held: &Held, shown: &str) -> Result<Said, NotJudged> {
+        let around = Around::ask();
+        let own = around.own();
+        let generation = compile::in_force(&held.ours);
+        let known = Running::of(&held.ours).generations();
+        let options = Options {
+            generation: generation.or_else(|| known.into_iter().next_back()).unwrap_or(1),
+            carried: compile::carried(&held.ours),
+        };
+        let names = Names::new(resolve::named_addresses(&policy.loaded), &own);
+        let mut resolved = policy.resolved;
+        // Bridges that came or went since the policy was loaded are no fault of the kernel's rules.
+        let gone = |name: &String| !around.interfaces.values().any(|there| there == name);
+        let bridges = compile::bridges(&held.ours).into_iter();
+        resolved.bridges = bridges.filter(|name| around.bridges.contains(name) || gone(name)).collect();
+        let drift = prove::drift(&resolved, &options, &held.ours, &own, &around.interfaces)?;
+        let facts = Facts { interfaces: around.interfaces, ..Facts::default() };
+        let foreign = prove::foreign(&resolved, &held.tables, &own, &facts)?;
+        let foreign = foreign.into_iter().map(|one| {
+            let told = dropped(&one.does, &names);
+            (one, told)
+        });
+        let foreign = foreign.collect();
+        let lens = Lens::by_names(&held.ours).and(&resolved);
+        Ok(Said {
+            policy: shown.to_owned(),
+            generation,
+            traffic: prove::told(&drift.changes, &names, Telling::Fault),
+            more: drift.changes.more,
+            otherwise: prove::otherwise(&drift, &lens),
+            strange: drift.strange,
+            foreign,
+            unread: held.unread.iter().map(set_name).collect(),
+        })
+    }
+
+    fn means_the_policy(&self) -> bool {
+        self.traffic.is_empty() && self.otherwise.is_empty() && self.strange.is_empty()
+    }
+
+    fn holds(&self) -> bool {
+        self.means_the_policy() && !self.foreign.iter().any(|(one, _)| one.does.breaks())
+    }
+
+    fn show(&self, terminal: &mut Terminal) {
+        terminal.line(self.verdict());
+        for one in &self.traffic {
+            terminal.lines(traffic::lines(one, 2, true));
+        }
+        if self.more {
+            terminal.line(Line::of(Tone::Doubtful, "  there is more than can be listed"));
+        }
+        for one in &self.otherwise {
+            terminal.line(Line::of(Tone::Bad, format!("  {}", one.words)));
+            terminal.lines(traffic::example(&one.example, 4));
+        }
+        for words in &self.strange {
+            terminal.line(Line::of(Tone::Bad, format!("  {words}")));
+        }
+        if !self.means_the_policy() {
+            terminal.line(format!(
+                "  `doorward apply --no-trial {}` puts the policy in force again",
+                self.policy
+            ));
+        }
+        for (one, told) in &self.foreign {
+            show_foreign(one, told, terminal);
+        }
+        for set in &self.unread {
+            let words = format!("warning: {set} is too large to be read; what is in it is not known");
+            terminal.line(Line::of(Tone::Doubtful, words));
+        }
+        if self.foreign.iter().any(|(one, _)| one.does.breaks()) {
+            terminal.line("  `doorward explain --whole-kernel` shows what becomes of one packet");
+        }
+    }
+
+    fn verdict(&self) -> Line {
+        let policy = &self.policy;
+        let generation = self.generation.map(|number| format!(" (generation {number})")).unwrap_or_default();
+        match (self.means_the_policy(), self.holds()) {
+            (true, true) => {
+                Line::of(Tone::Good, format!("proven: the kernel does what {policy} says{generation}"))
+            }
+            (true, false) => Line::of(
+                Tone::Bad,
+                format!("the rules of {policy} are in force{generation}, but others break them"),
+            ),
+            (false, _) => {
+                Line::of(Tone::Bad, format!("the kernel does not do what {policy} says{generation}"))
+            }
+        }
+    }
+
+    fn json(&self) -> Value {
+        let otherwise: Vec<Value> = self
+            .otherwise
+            .iter()
+            .map(|one| {
+                json!({ "words": one.words, "example": one.example.to_string(), "details": one.details })
+            })
+            .collect();
+        json!({
+            "policy": self.policy,
+            "ok": self.holds(),
+            "generation": self.generation,
+            "proven": self.means_the_policy(),
+            "changes": json::told(&self.traffic),
+            "more": self.more,
+            "otherwise": otherwise,
+            "strange": self.strange,
+            "foreign": self.foreign.iter().map(|(one, told)| foreign_json(one, told)).collect::<Vec<_>>(),
+            "unread": self.unread,
+        })
+    }
+}
+
+fn set_name(set: &SetName) -> String {
+    format!("set {} of table {} {}", set.set, show::family(set.family), set.table)
+}
+
+/// As nft spells it.
+fn chain_name(chain: &ChainName) -> String {
+    format!("{} {} {}", show::family(chain.family), chain.table, chain.chain)
+}
+
+/// What is dropped.
+fn dropped(does: &Does, names: &Names) -> Vec<Told> {
+    let Does::Drops { changes, .. } = does else { return Vec::new() };
+    prove::told(changes, names, Telling::Lost)
+}
+
+fn show_foreign(one: &Foreign, told: &[Told], terminal: &mut Terminal) {
+    let (tone, does, example) = match &one.does {
+        Does::Drops { certain: true, .. } => (Tone::Bad, "drops what the policy lets in:", None),
+        Does::Drops { .. } => (Tone::Doubtful, "drops, at times, what the policy lets in:", None),
+        Does::Untracks { example } => {
+            (Tone::Bad, "leaves connections untracked: replies are not known as such", example.as_ref())
+        }
+        Does::Marks => (Tone::Bad, "may change bits of the connection mark that are doorward's", None),
+        Does::Translates => (Tone::Faint, "translates destinations; no promise is broken", None),
+    };
+    let chain = format!("chain {}", chain_name(&one.chain));
+    terminal.lines(traffic::laid_out(&format!("{chain} {does}"), &chain, tone, 0));
+    for one in told {
+        terminal.lines(traffic::lines(one, 2, true));
+    }
+    if let Some(example) = example {
+        terminal.lines(traffic::example(example, 4));
+    }
+}
+
+fn foreign_json(one: &Foreign, told: &[Told]) -> Value {
+    let (does, certain, example) = match &one.does {
+        Does::Drops { certain, .. } => ("drops", *certain, None),
+        Does::Untracks { example } => ("untracks", example.is_some(), example.as_ref()),
+        Does::Translates => ("translates", true, None),
+        Does::Marks => ("marks", false, None),
+    };
+    json!({
+        "family": show::family(one.chain.family),
+        "table": one.chain.table,
+        "chain": one.chain.chain,
+        "hook": one.hook,
+        "does": does,
+        "certain": certain,
+        "breaks": one.does.breaks(),
+        "changes": json::told(told),
+        "example": example.map(ToString::to_string),
+    })
+}
