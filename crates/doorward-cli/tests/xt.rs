@@ -3,7 +3,7 @@
 //! A line there is the family, what `iptables` is told, `=>`, and what the rule then has of iptables' own matches
 //! and targets, or `native` where all of it became nftables. `UPDATE_GOLDEN=1 cargo test -p doorward-cli
 //! --test xt` writes what stands behind the arrows anew; read the difference before you commit it.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::print_stdout, clippy::format_collect, clippy::unwrap_used, clippy::panic)]
 
 #[path = "xt/agree.rs"]
 mod agree;
