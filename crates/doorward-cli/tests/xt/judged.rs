@@ -13,6 +13,7 @@ use doorward::prove::{Facts, Program, Slice};
 use doorward::ruleset::{Base, ChainKind, Expr};
 use doorward::ruleset::{Chain, Hook, Policy, Rule, Table, TableFamily, Verdict};
 use doorward::space::{Field, Node, Space, Terms};
+use doorward::xt::{self, Match, RecentOp, Xt};
 
 use super::corpus::{files, restore};
 use super::oracle::{fresh, read, skip};
@@ -37,9 +38,11 @@ fn rulesets_of_a_corpus_are_judged() {
         let name = file.parent().unwrap().strip_prefix(&folder).unwrap().display().to_string();
         let sum = folders.entry(name).or_default();
         sum.files += 1;
+        let rules = tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+        let fills: Vec<Rule> = rules.filter(|rule| fills_list(rule, family)).cloned().collect();
         for rule in tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules) {
             sum.rules += 1;
-            sum.asking += usize::from(asks(rule, family));
+            sum.asking += usize::from(asks(rule, &fills, family));
         }
         let judged = judged(&tables, family);
         let took = judged.lowered + judged.computed;
@@ -102,8 +105,20 @@ fn loaded(path: &Path) -> Option<(Vec<Table>, Family)> {
     None
 }
 
-/// Whether a set of packets that a rule matches depends on what is asked.
-fn asks(rule: &Rule, family: Family) -> bool {
+fn family_of(family: Family) -> TableFamily {
+    if family == Family::V4 { TableFamily::Ip } else { TableFamily::Ip6 }
+}
+
+/// Whether a rule adds to a list of `recent`: what nobody adds to is empty, and not asked about.
+fn fills_list(rule: &Rule, family: Family) -> bool {
+    rule.exprs.iter().any(|expr| {
+        let found = xt::read(expr, family_of(family));
+        matches!(found, Some(Xt::Match(Match::Recent(of))) if of.op == RecentOp::Set)
+    })
+}
+
+/// Whether the set of packets that a rule matches depends on what is asked; other rules fill lists.
+fn asks(rule: &Rule, fills: &[Rule], family: Family) -> bool {
     let base = Base {
         kind: ChainKind::Filter,
         hook: Hook::Forward,
@@ -111,8 +126,7 @@ fn asks(rule: &Rule, family: Family) -> bool {
         policy: Policy::Accept,
         devices: Vec::new(),
     };
-    let of = if family == Family::V4 { TableFamily::Ip } else { TableFamily::Ip6 };
-    let mut table = Table::new(of, "one");
+    let mut table = Table::new(family_of(family), "one");
     let mut alone = rule.clone();
     for expr in &mut alone.exprs {
         if let Expr::Verdict(Verdict::Jump(_) | Verdict::Goto(_) | Verdict::Return) = expr {
@@ -120,6 +134,7 @@ fn asks(rule: &Rule, family: Family) -> bool {
         }
     }
     table.chains.push(Chain { rules: vec![alone], base: Some(base), ..Chain::regular("one") });
+    table.chains.push(Chain { rules: fills.to_vec(), ..Chain::regular("fills") });
     let slice = Slice { hook: Hook::Forward, translated: false };
     let mut terms = Terms::new(family);
     let program = Program::of(&[table], &[slice], &Facts::default(), &mut terms);
