@@ -13,7 +13,7 @@ use doorward::ruleset::{
 use doorward::ruleset::{Bitop, CtKey, MetaKey, PayloadBase, Reg, exthdr};
 use doorward::space::{Field, Node, Pred, Space, Terms};
 use doorward::trace::{self, Conntrack, End, Packet, Unknown};
-use doorward::xt::{self, Match, RecentOp, Target, Xt};
+use doorward::xt::{self, Basis, Match, RecentOp, Target, Xt};
 
 use super::oracle::{fresh, skip};
 use super::packets::{Packets, Random};
@@ -190,7 +190,7 @@ fn compare(cases: &[&Case], rules: Vec<Rule>, all: &[Case], count: usize) -> Fou
     let family = if case.family == TableFamily::Ip6 { Family::V6 } else { Family::V4 };
     let hook = case.base.hook;
     let texts: String = cases.iter().map(|case| format!("{} {:?}\n", case.text, typed(case))).collect();
-    let mut packets = Packets::new(&texts, family, hook);
+    let mut packets = Packets::new(&texts, family, hook, cases.len() > 1);
     let packets: Vec<Packet> = (0..count).map(|_| packets.packet()).collect();
 
     let mut terms = Terms::new(family);
@@ -225,6 +225,8 @@ fn compare(cases: &[&Case], rules: Vec<Rule>, all: &[Case], count: usize) -> Fou
             let mut answer = |what: &Unknown| match answers {
                 // Kernels that read into later fragments are not those that are proven about.
                 _ if matches!(what.expr, Expr::Payload { .. }) => false,
+                // Of several rules about one packet, the answers must fit together.
+                _ if cases.len() > 1 && !may_change(what.expr, case.family) => lone(what.expr, case.family),
                 0 => false,
                 1 => true,
                 _ => random.below(2) == 0,
@@ -262,6 +264,22 @@ fn table(case: &Case, rules: Vec<Rule>, all: &[Case]) -> Table {
         .chains
         .push(Chain { rules: fills.map(|one| one.rule.clone()).collect(), ..Chain::regular("fills") });
     table
+}
+
+/// Whether the answer may be another one for each rule.
+fn may_change(expr: &Expr, family: TableFamily) -> bool {
+    match xt::read(expr, family) {
+        Some(Xt::Match(Match::Set(_) | Match::Connbytes(_) | Match::Conntrack(_))) => false,
+        Some(Xt::Match(Match::Connlabel(_))) => true,
+        Some(Xt::Match(found)) => matches!(found.basis(), Basis::Memory | Basis::Unknown),
+        Some(Xt::Target(_)) => true,
+        None => matches!(expr, Expr::Limit(_)),
+    }
+}
+
+/// The answer that fits to the same for all others: without socket there is none.
+fn lone(expr: &Expr, family: TableFamily) -> bool {
+    matches!(xt::read(expr, family), Some(Xt::Match(Match::Owner(of))) if of.socket == Some(false))
 }
 
 /// Whether a rule may change what later ones ask.

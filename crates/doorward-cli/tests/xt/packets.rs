@@ -34,6 +34,8 @@ pub(super) struct Packets {
     random: Random,
     family: Family,
     hook: Hook,
+    /// They tell by their link header for whom they are, and routes are known.
+    telling: bool,
     numbers: Vec<u32>,
     addrs: Vec<IpAddr>,
 }
@@ -42,7 +44,7 @@ const PROTOCOLS: [u8; 11] = [6, 6, 17, 1, 58, 132, 33, 50, 51, 108, 135];
 
 impl Packets {
     /// Packets for rules of which a text tells the numbers.
-    pub(super) fn new(text: &str, family: Family, hook: Hook) -> Packets {
+    pub(super) fn new(text: &str, family: Family, hook: Hook, telling: bool) -> Packets {
         let mut numbers = vec![0, 1, 2, 22, 64, 80, 255, 40_000];
         let mut addrs: Vec<IpAddr> = match family {
             Family::V4 => {
@@ -76,7 +78,7 @@ impl Packets {
                 _ => {}
             }
         }
-        Packets { random: Random(1), family, hook, numbers, addrs }
+        Packets { random: Random(1), family, hook, telling, numbers, addrs }
     }
 
     fn number(&mut self) -> u32 {
@@ -123,7 +125,7 @@ impl Packets {
     }
 
     fn link(&mut self) -> Vec<u8> {
-        if self.random.once_in(4) {
+        if !self.telling && self.random.once_in(4) {
             return Vec::new();
         }
         let mut link = vec![2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, if self.random.once_in(2) { 1 } else { 2 }];
@@ -237,7 +239,7 @@ impl Packets {
     fn fib(&mut self) -> Vec<(FibResult, u32, u32)> {
         let mut all = Vec::new();
         for flags in [1, 2, 9, 10, 17, 18] {
-            if !self.random.once_in(6) {
+            if self.telling || !self.random.once_in(6) {
                 let kind = u32::try_from(self.random.below(10)).unwrap();
                 all.push((FibResult::AddrType, flags, kind));
             }
