@@ -360,3 +360,26 @@ fn another_policy() {
     assert!(said.out.contains("wrongly not reachable from anyone: 9999/udp\n"), "{}", said.out);
     assert!(said.out.contains("wrongly limited from "), "{}", said.out);
 }
+
+/// A bridge that came or went since is no drift: the program knows it by its kind, or nobody needs it.
+#[test]
+fn bridges_come_and_go() {
+    let Some(_own) = namespace() else { return };
+    let links = Links::open().unwrap();
+    let folder = Folder::new().with("policy.dw", POLICY);
+    links.add_bridge("br0").unwrap();
+    apply(&folder, "policy.dw");
+    let same = || {
+        folder.run(["verify", "policy.dw"]).well();
+        let said = folder.run(["plan", "--exit-code", "policy.dw"]);
+        assert_eq!(said.exit, Some(0), "{said:#?}");
+    };
+    same();
+    links.add_bridge("br1").unwrap();
+    same();
+    links.delete(links.link("br0").unwrap().unwrap().index).unwrap();
+    same();
+    // One that is no bridge gets no free way by looking like one.
+    nft("insert rule inet doorward g1_forward4 iifname eth0 oifname eth0 accept");
+    assert_eq!(folder.run(["verify", "policy.dw"]).exit, Some(1));
+}

@@ -101,9 +101,7 @@ impl Said {
         let names = Names::new(resolve::named_addresses(&policy.loaded), &own);
         let mut resolved = policy.resolved;
         // Bridges that came or went since the policy was loaded are no fault of the kernel's rules.
-        let gone = |name: &String| !around.interfaces.values().any(|there| there == name);
-        let bridges = compile::bridges(&held.ours).into_iter();
-        resolved.bridges = bridges.filter(|name| around.bridges.contains(name) || gone(name)).collect();
+        resolved.bridges = around.as_loaded(compile::bridges(&held.ours));
         let drift = prove::drift(&resolved, &options, &held.ours, &own, &around.interfaces)?;
         let facts = Facts { interfaces: around.interfaces, ..Facts::default() };
         let foreign = prove::foreign(&resolved, &held.tables, &own, &facts)?;
