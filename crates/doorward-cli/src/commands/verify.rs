@@ -139,9 +139,14 @@ impl Said {
         if self.more {
             terminal.line(Line::of(Tone::Doubtful, "  there is more than can be listed"));
         }
-        for one in &self.otherwise {
+        let (follow, others): (Vec<&Otherwise>, Vec<&Otherwise>) =
+            self.otherwise.iter().partition(|one| one.follows);
+        for one in others {
             terminal.line(Line::of(Tone::Bad, format!("  {}", one.words)));
             terminal.lines(traffic::example(&one.example, 4));
+        }
+        if !follow.is_empty() {
+            terminal.line("  what is logged, counted or marked is otherwise, too: --json tells");
         }
         for words in &self.strange {
             terminal.line(Line::of(Tone::Bad, format!("  {words}")));
@@ -186,7 +191,12 @@ impl Said {
             .otherwise
             .iter()
             .map(|one| {
-                json!({ "words": one.words, "example": one.example.to_string(), "details": one.details })
+                json!({
+                    "words": one.words,
+                    "follows": one.follows,
+                    "example": one.example.to_string(),
+                    "details": one.details,
+                })
             })
             .collect();
         json!({
