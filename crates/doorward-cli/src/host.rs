@@ -48,6 +48,13 @@ impl Around {
         AddrSet::new(self.addresses.iter().map(|(addr, _)| Prefix::host(*addr)), [])
     }
 
+    /// Of the bridges that a loaded program knows by name, those that are bridges now or are gone. It knows those
+    /// that came later by their kind, so a policy is compared with it as if they were not there.
+    pub(crate) fn as_loaded(&self, known: BTreeSet<String>) -> Vec<String> {
+        let gone = |name: &String| !self.interfaces.values().any(|there| there == name);
+        known.into_iter().filter(|name| self.bridges.contains(name) || gone(name)).collect()
+    }
+
     /// The interface that has an address.
     pub(crate) fn interface_of(&self, addr: IpAddr) -> Option<&str> {
         let (_, index) = self.addresses.iter().find(|(own, _)| *own == addr)?;

@@ -2,7 +2,9 @@
 //!
 //! `cargo bench -p doorward --bench proof [-- --rounds N]`
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::format_push_string, clippy::cast_possible_truncation, clippy::needless_pass_by_value)]
+#![allow(clippy::similar_names, reason = "a measurement: compiles and compiled, proofs and proven")]
 
 use doorward::compile::{Options, compile};
 use doorward::meaning::Host as Own;

@@ -3,7 +3,7 @@
 //! The packet is run through both programs by a plain machine, which shares nothing with the proof. Where the
 //! proof finds no difference, packets of each class of every field must find none either.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::print_stdout)]
 
 mod mutants;
 mod policies;

@@ -21,9 +21,12 @@ use std::path::Path;
 
 pub(super) fn run(args: &Plan, terminal: &mut Terminal) -> Outcome {
     let json = args.policy.output.json;
-    let new = policy::need(&Disk::new(&args.policy.file), json, terminal)?;
+    let mut new = policy::need(&Disk::new(&args.policy.file), json, terminal)?;
     let against = Against::read(&args.against, json, terminal)?;
     let around = Around::ask();
+    if let Against::Kernel(Some(table)) = &against {
+        new.resolved.bridges = around.as_loaded(compile::bridges(table));
+    }
     let own = around.own();
     terminal.progress("proving", new.resolved.rules.len() > MANY);
     let first = !json && matches!(against, Against::Kernel(None));

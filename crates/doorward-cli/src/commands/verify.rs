@@ -101,9 +101,7 @@ impl Said {
         let names = Names::new(resolve::named_addresses(&policy.loaded), &own);
         let mut resolved = policy.resolved;
         // Bridges that came or went since the policy was loaded are no fault of the kernel's rules.
-        let gone = |name: &String| !around.interfaces.values().any(|there| there == name);
-        let bridges = compile::bridges(&held.ours).into_iter();
-        resolved.bridges = bridges.filter(|name| around.bridges.contains(name) || gone(name)).collect();
+        resolved.bridges = around.as_loaded(compile::bridges(&held.ours));
         let drift = prove::drift(&resolved, &options, &held.ours, &own, &around.interfaces)?;
         let facts = Facts { interfaces: around.interfaces, ..Facts::default() };
         let foreign = prove::foreign(&resolved, &held.tables, &own, &facts)?;
@@ -141,9 +139,14 @@ impl Said {
         if self.more {
             terminal.line(Line::of(Tone::Doubtful, "  there is more than can be listed"));
         }
-        for one in &self.otherwise {
+        let (follow, others): (Vec<&Otherwise>, Vec<&Otherwise>) =
+            self.otherwise.iter().partition(|one| one.follows);
+        for one in others {
             terminal.line(Line::of(Tone::Bad, format!("  {}", one.words)));
             terminal.lines(traffic::example(&one.example, 4));
+        }
+        if !follow.is_empty() {
+            terminal.line("  what is logged, counted or marked is otherwise, too: --json tells");
         }
         for words in &self.strange {
             terminal.line(Line::of(Tone::Bad, format!("  {words}")));
@@ -188,7 +191,12 @@ impl Said {
             .otherwise
             .iter()
             .map(|one| {
-                json!({ "words": one.words, "example": one.example.to_string(), "details": one.details })
+                json!({
+                    "words": one.words,
+                    "follows": one.follows,
+                    "example": one.example.to_string(),
+                    "details": one.details,
+                })
             })
             .collect();
         json!({

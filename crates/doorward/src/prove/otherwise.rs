@@ -10,6 +10,8 @@ use crate::space::state;
 pub struct Otherwise {
     /// In words.
     pub words: String,
+    /// Whether it may follow from changes of traffic: who is judged by other rules is counted and logged by others.
+    pub follows: bool,
     /// A packet of it.
     pub example: Connection,
     /// As exactly as it is known, for a report.
@@ -21,13 +23,15 @@ pub struct Otherwise {
 pub fn otherwise(drift: &Drift, lens: &Lens) -> Vec<Otherwise> {
     let mut all: Vec<Otherwise> = Vec::new();
     for one in &drift.besides {
-        let words = words(one, lens, !drift.changes.list.is_empty());
-        let Some(words) = words else { continue };
+        let traffic = !drift.changes.list.is_empty();
+        let Some(words) = words(one, lens, traffic) else { continue };
+        let follows = traffic && !one.what.contains(": the kernel ");
         match all.iter_mut().find(|known| known.words == words) {
             Some(known) if known.details.contains(&one.what) => {}
             Some(known) => known.details.push(one.what.clone()),
             None => {
-                all.push(Otherwise { words, example: one.example.clone(), details: vec![one.what.clone()] });
+                let (example, details) = (one.example.clone(), vec![one.what.clone()]);
+                all.push(Otherwise { words, follows, example, details });
             }
         }
     }
@@ -58,7 +62,7 @@ fn words(one: &Besides, lens: &Lens, traffic: bool) -> Option<String> {
         }
         "uses" => format!("{hook}: another helper follows connections"),
         "leaves" => format!("{hook}: packets are left out of connection tracking"),
-        "sets" => format!("{hook}: marks or helpers are set otherwise"),
+        "sets" | "changes" => format!("{hook}: marks or helpers are set otherwise"),
         _ => format!("{hook}: rules do something besides that doorward does not do"),
     })
 }

@@ -253,7 +253,7 @@ fn change_limit(table: &mut Table, runner: &mut TestRunner) -> Option<String> {
     let (place, rule) = rule(table, runner, |rule| rule.exprs.iter().any(is))?;
     let Expr::Dynset(dynset) = rule.exprs.iter_mut().find(|expr| is(expr))? else { return None };
     match dynset.exprs.first_mut() {
-        Some(Expr::Limit(limit)) if more % 2 == 0 => limit.rate += 1 + u64::from(more),
+        Some(Expr::Limit(limit)) if more.is_multiple_of(2) => limit.rate += 1 + u64::from(more),
         Some(Expr::Limit(limit)) => limit.over = !limit.over,
         _ => dynset.timeout = Some(dynset.timeout.unwrap_or(0) + 1 + u64::from(more)),
     }
