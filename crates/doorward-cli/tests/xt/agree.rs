@@ -270,9 +270,8 @@ fn table(case: &Case, rules: Vec<Rule>, all: &[Case]) -> Table {
 fn may_change(expr: &Expr, family: TableFamily) -> bool {
     match xt::read(expr, family) {
         Some(Xt::Match(Match::Set(_) | Match::Connbytes(_) | Match::Conntrack(_))) => false,
-        Some(Xt::Match(Match::Connlabel(_))) => true,
+        Some(Xt::Match(Match::Connlabel(_)) | Xt::Target(_)) => true,
         Some(Xt::Match(found)) => matches!(found.basis(), Basis::Memory | Basis::Unknown),
-        Some(Xt::Target(_)) => true,
         None => matches!(expr, Expr::Limit(_)),
     }
 }
