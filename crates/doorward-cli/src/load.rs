@@ -4,6 +4,7 @@ use crate::exit::{Exit, Failure, Stop};
 use crate::expectations as proved;
 use crate::kernel;
 use crate::policy::Sound;
+use crate::side::BySide;
 use doorward::compile::{self, Counted, Options, Running, carry_counters, counted, replace};
 use doorward::prove::{self, Outcome as Expected, Proof};
 use doorward::ruleset::{Checked, Expr, Set, Table, Transaction};
@@ -92,7 +93,7 @@ impl Attempt {
         // Its memory is used again for what comes.
         drop(snapshot.ruleset);
         let options = Options { generation: running.next_generation(), carried };
-        let (table, proof) = prove::compiled(&policy.resolved, &policy.host, &options);
+        let (table, proof) = prove::compiled(&policy.resolved, &policy.host, &options, &BySide);
         content(&proof)?;
         let Some(mut table) = table else {
             let unequal = proved::unequal(&proof, &policy.resolved, &policy.host);

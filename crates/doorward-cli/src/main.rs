@@ -13,6 +13,7 @@ mod lock;
 mod needless;
 mod policy;
 mod rehearse;
+mod side;
 mod terminal;
 mod text;
 mod traffic;

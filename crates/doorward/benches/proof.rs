@@ -8,7 +8,7 @@
 
 use doorward::compile::{Options, compile};
 use doorward::meaning::Host as Own;
-use doorward::prove::{Claim, Facts, Lens, check};
+use doorward::prove::{Claim, Facts, InTurn, Lens, check};
 use doorward::resolve::model::Resolved;
 use doorward::resolve::{Host, MemoryFiles, load, resolve};
 use std::process::Command;
@@ -47,7 +47,7 @@ fn measure(name: &str, policy: &Resolved, rounds: usize) {
         let (host, options) = (Own::default(), Options::default());
         let claim = Claim { policy, table: &table, host: &host, options: &options };
         let began = Instant::now();
-        let proof = check(claim, &facts);
+        let proof = check(claim, &facts, &InTurn);
         proofs.push(began.elapsed().as_secs_f64() * 1000.0);
         assert!(proof.is_equal(), "{proof:#?}");
         nodes = proof.nodes;

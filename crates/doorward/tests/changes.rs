@@ -10,7 +10,7 @@ mod policies;
 use doorward::compile::{Options, compile};
 use doorward::meaning::{Connection, Host, Limits, judge};
 use doorward::net::{AddrSet, Prefix};
-use doorward::prove::{Changes, Facts, Kind, Lens, Names, Side, Telling, Told, changes, told};
+use doorward::prove::{Changes, Facts, InTurn, Kind, Lens, Names, Side, Telling, Told, changes, told};
 use doorward::resolve::model::{Resolved, Verdict};
 use doorward::resolve::{self, MemoryFiles, load, named_addresses};
 use proptest::prelude::*;
@@ -56,7 +56,7 @@ fn changes_are_told() {
     for folder in cases() {
         let (old, _) = policy(&folder, "old.dw", &own());
         let (new, names) = policy(&folder, "new.dw", &own());
-        let found = changes(Side::Policy(&old), Side::Policy(&new), &own()).unwrap();
+        let found = changes(Side::Policy(&old), Side::Policy(&new), &own(), &InTurn).unwrap();
         let said = text(&found, &names);
         let path = folder.join("expected.txt");
         if update {
@@ -72,9 +72,9 @@ fn changes_are_told() {
         let table = compile(&old, &Options::default());
         let facts = Facts { lens: Lens::by_names(&table), ..Facts::default() };
         let held = Side::Tables(std::slice::from_ref(&table), &facts);
-        let of_table = changes(held, Side::Policy(&new), &own()).unwrap();
+        let of_table = changes(held, Side::Policy(&new), &own(), &InTurn).unwrap();
         assert_eq!(text(&of_table, &names), said, "{}", folder.display());
-        let nothing = changes(held, Side::Policy(&old), &own()).unwrap();
+        let nothing = changes(held, Side::Policy(&old), &own(), &InTurn).unwrap();
         assert_eq!(nothing, Changes::default(), "{}", folder.display());
     }
     assert!(wrong.is_empty(), "{}\nUPDATE_GOLDEN=1 writes them anew", wrong.join("\n"));
@@ -118,7 +118,7 @@ fn any_policies_and_their_tables() {
                 new.rules.extend(old.rules.iter().skip(1).cloned());
                 new.defaults = old.defaults.clone();
             }
-            let found = changes(Side::Policy(&old), Side::Policy(&new), &nobody).unwrap();
+            let found = changes(Side::Policy(&old), Side::Policy(&new), &nobody, &InTurn).unwrap();
             let examples = found.list.iter().map(|one| (one.kind, &one.example));
             examples_are_true(&old, &new, examples);
             let told = told(&found, &Names::default(), Telling::Change);
@@ -126,8 +126,8 @@ fn any_policies_and_their_tables() {
             let table = compile(&old, &Options::default());
             let facts = Facts { lens: Lens::by_names(&table).and(&old), ..Facts::default() };
             let held = Side::Tables(std::slice::from_ref(&table), &facts);
-            prop_assert_eq!(changes(held, Side::Policy(&old), &nobody).unwrap(), Changes::default());
-            let of_table = changes(held, Side::Policy(&new), &nobody).unwrap();
+            prop_assert_eq!(changes(held, Side::Policy(&old), &nobody, &InTurn).unwrap(), Changes::default());
+            let of_table = changes(held, Side::Policy(&new), &nobody, &InTurn).unwrap();
             prop_assert_eq!(sentences(&of_table), sentences(&found));
             Ok(())
         })

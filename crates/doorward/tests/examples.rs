@@ -8,7 +8,7 @@ mod resolved;
 
 use doorward::compile::Options;
 use doorward::meaning::Host;
-use doorward::prove::{Answer, compiled};
+use doorward::prove::{Answer, InTurn, compiled};
 use doorward::resolve::{Listed, list, load, resolve};
 use std::path::Path;
 
@@ -27,7 +27,7 @@ fn examples_are_right() {
         let shown: String = reports.iter().map(|report| report.render(&loaded.sources)).collect();
         assert!(reports.is_empty(), "{name}.dw:\n{shown}");
         let policy = policy.unwrap();
-        let (table, proof) = compiled(&policy, &Host::default(), &Options::default());
+        let (table, proof) = compiled(&policy, &Host::default(), &Options::default(), &InTurn);
         assert!(table.is_some(), "{name}: {:#?}", proof.differences);
         for outcome in proof.expectations {
             assert_eq!(outcome.answer, Answer::Holds, "{}", outcome.origin.comment());

@@ -10,7 +10,7 @@ mod policies;
 
 use doorward::compile::{Options, compile, stands_for};
 use doorward::net::AddrSet;
-use doorward::prove::{Besides, drift, packet};
+use doorward::prove::{Besides, InTurn, drift, packet};
 use doorward::resolve::model::Resolved;
 use doorward::ruleset::{Expr, Table};
 use doorward::space::{Field, Point};
@@ -123,7 +123,7 @@ fn no_mutant_passes_for_the_original() {
         let options = Options::default();
         let original = compile(&policy, &options);
         let Mutant { table, kind, words } = mutate(&original, &mut runner);
-        let drift = drift(&policy, &options, &table, &AddrSet::empty(), &BTreeMap::new()).unwrap();
+        let drift = drift(&policy, &options, &table, &AddrSet::empty(), &BTreeMap::new(), &InTurn).unwrap();
         let mut found = found.borrow_mut();
         let of_kind = found.2.entry(kind).or_default();
         if drift.besides.is_empty() {

@@ -6,7 +6,7 @@ mod policies;
 
 use doorward::compile::Options;
 use doorward::meaning::Host;
-use doorward::prove::{Difference, compiled};
+use doorward::prove::{Difference, InTurn, compiled};
 use policies::{policy, rule};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -40,7 +40,7 @@ fn what_is_compiled_is_what_is_meant() {
             for (line, rule) in (1u32..).zip(&mut policy.rules) {
                 rule.origin.line = line;
             }
-            let (_, found) = compiled(&policy, &Host::default(), &options(first));
+            let (_, found) = compiled(&policy, &Host::default(), &options(first), &InTurn);
             prop_assert_eq!(&found.unproven, &None);
             prop_assert!(found.differences.is_empty(), "{}", told(&found.differences));
             Ok(())

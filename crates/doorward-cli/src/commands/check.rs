@@ -7,6 +7,7 @@ use crate::expectations;
 use crate::files::Disk;
 use crate::needless;
 use crate::policy::{self, Policy};
+use crate::side::BySide;
 use crate::terminal::Terminal;
 use crate::text::{Line, Tone, count};
 use doorward::compile::Options;
@@ -26,7 +27,7 @@ pub(super) fn run(args: &OnePolicy, terminal: &mut Terminal) -> Outcome {
     }
     let proven = policy.resolved.as_ref().map(|resolved| {
         terminal.progress("proving", resolved.rules.len() > MANY);
-        prove::compiled(resolved, &policy.host, &Options::default())
+        prove::compiled(resolved, &policy.host, &Options::default(), &BySide)
     });
     let outcomes: &[Expected] = proven.as_ref().map_or(&[], |(_, proof)| &proof.expectations);
     let broken = outcomes.iter().filter(|outcome| expectations::is_broken(outcome)).count();

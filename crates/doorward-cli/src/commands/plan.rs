@@ -8,6 +8,7 @@ use crate::host::Around;
 use crate::json;
 use crate::kernel;
 use crate::policy::{self, Sound};
+use crate::side::BySide;
 use crate::terminal::Terminal;
 use crate::text::{Line, Tone, count};
 use crate::traffic::{self, Open};
@@ -59,7 +60,7 @@ pub(super) fn run(args: &Plan, terminal: &mut Terminal) -> Outcome {
         terminal.json(&said.json(&against));
     } else if first {
         let empty = Resolved::empty();
-        let doors = prove::changes(Side::Policy(&empty), Side::Policy(&new.resolved), &own)
+        let doors = prove::changes(Side::Policy(&empty), Side::Policy(&new.resolved), &own, &BySide)
             .map_err(|why| traffic::not_proven(&why))?;
         said.show_first(&doors, &names, args.examples, terminal);
     } else {
@@ -97,11 +98,13 @@ impl Against {
     fn changes(&self, new: &Resolved, around: &Around) -> Result<Changes, prove::NotJudged> {
         let new_side = Side::Policy(new);
         match self {
-            Against::Policy(old) => prove::changes(Side::Policy(&old.resolved), new_side, &around.own()),
+            Against::Policy(old) => {
+                prove::changes(Side::Policy(&old.resolved), new_side, &around.own(), &BySide)
+            }
             Against::Kernel(table) => {
                 let lens = table.as_ref().map(Lens::by_names).unwrap_or_default().and(new);
                 let facts = Facts { lens, effects: false, interfaces: around.interfaces.clone() };
-                prove::changes(Side::Tables(table.as_slice(), &facts), new_side, &around.own())
+                prove::changes(Side::Tables(table.as_slice(), &facts), new_side, &around.own(), &BySide)
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::host::Around;
 use crate::json;
 use crate::kernel;
 use crate::policy::{self, Sound};
+use crate::side::BySide;
 use crate::terminal::Terminal;
 use crate::text::{Line, Tone};
 use crate::traffic;
@@ -102,7 +103,7 @@ impl Said {
         let mut resolved = policy.resolved;
         // Bridges that came or went since the policy was loaded are no fault of the kernel's rules.
         resolved.bridges = around.as_loaded(compile::bridges(&held.ours));
-        let drift = prove::drift(&resolved, &options, &held.ours, &own, &around.interfaces)?;
+        let drift = prove::drift(&resolved, &options, &held.ours, &own, &around.interfaces, &BySide)?;
         let facts = Facts { interfaces: around.interfaces, ..Facts::default() };
         let foreign = prove::foreign(&resolved, &held.tables, &own, &facts)?;
         let foreign = foreign.into_iter().map(|one| {

@@ -1,6 +1,7 @@
 //! Chooses what to try: for each sentence what it names and what is next to it; sends nothing.
 
 use super::place::{CONTAINER_PORT, Pair, Places, example};
+use crate::side::BySide;
 use doorward::compile::Options;
 use doorward::meaning::{
     Addressed, Connection, Decider, Host, Judgement, Limits, Owner, Packet, Path, judge,
@@ -439,7 +440,7 @@ impl<'a> Planner<'a> {
     /// One packet for each expectation: its counterexample, if there is one.
     fn expectations(&mut self) {
         let policy = self.policy;
-        let (_, proof) = prove::compiled(policy, &self.host, &Options::default());
+        let (_, proof) = prove::compiled(policy, &self.host, &Options::default(), &BySide);
         for (expect, outcome) in policy.expects.iter().zip(proof.expectations) {
             self.subject += 1;
             let promised = if expect.allowed { Verdict::Allow } else { Verdict::Block };

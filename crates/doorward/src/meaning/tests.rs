@@ -384,7 +384,7 @@ fn expect(way: Way, traffic: Vec<Traffic>, scope: Scope, allowed: bool) -> Expec
 
 fn answers(mut policy: Resolved, expects: Vec<Expect>) -> Vec<Answer> {
     policy.expects = expects;
-    let (table, proof) = prove::compiled(&policy, &Host::default(), &Options::default());
+    let (table, proof) = prove::compiled(&policy, &Host::default(), &Options::default(), &prove::InTurn);
     assert!(table.is_some(), "{:#?}", proof.differences);
     proof.expectations.into_iter().map(|outcome| outcome.answer).collect()
 }

@@ -1,5 +1,6 @@
 //! What changes for traffic between two firewalls: complete, as few products, largest first.
 
+use super::both::Both;
 use super::describe::{TRANSLATED, Traffic};
 use super::load::Slice;
 use super::names::Never;
@@ -73,10 +74,15 @@ const MOST: usize = 64;
 const MOST_LIMITS: usize = 32;
 
 /// What changes from `old` to `new` for new connections from outside, with room in all buckets and nobody banned.
-pub fn changes(old: Side<'_>, new: Side<'_>, own: &AddrSet) -> Result<Changes, NotJudged> {
-    let mut changes = Changes::default();
-    for family in Family::BOTH {
-        of_family(old, new, own, family, &mut changes)?;
+pub fn changes(old: Side<'_>, new: Side<'_>, own: &AddrSet, both: &impl Both) -> Result<Changes, NotJudged> {
+    let [four, six] = both.both(&|family| {
+        let mut half = Changes::default();
+        of_family(old, new, own, family, &mut half).map(|()| half)
+    });
+    let (mut changes, six) = (four?, six?);
+    changes.more |= six.more;
+    for change in six.list {
+        changes.add(change);
     }
     changes.list.sort_by(|a, b| {
         let size = |one: &Change| one.traffic.size();

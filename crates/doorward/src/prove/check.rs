@@ -1,5 +1,6 @@
 //! The proof of a policy: that its ruleset does what it says, and that it keeps its expectations.
 
+use super::both::Both;
 use super::equal::{Difference, compare};
 use super::lens::Lens;
 use super::load::Slice;
@@ -77,27 +78,35 @@ pub struct Claim<'a> {
     pub options: &'a Options,
 }
 
+/// The proof of one family.
+struct Half {
+    differences: Vec<Difference>,
+    found: Vec<Found>,
+    unproven: Option<NotJudged>,
+    nodes: usize,
+}
+
 /// Compiles a policy and proves that its table means it. The table is there only if that was proven.
 #[must_use]
-pub fn compiled(policy: &Resolved, host: &Host, options: &Options) -> (Option<Checked<Table>>, Proof) {
+pub fn compiled(
+    policy: &Resolved,
+    host: &Host,
+    options: &Options,
+    both: &impl Both,
+) -> (Option<Checked<Table>>, Proof) {
     let table = compile(policy, options);
     let facts = Facts { lens: Lens::of(policy), ..Facts::default() };
-    let proof = check(Claim { policy, table: &table, host, options }, &facts);
+    let proof = check(Claim { policy, table: &table, host, options }, &facts, both);
     (proof.is_equal().then(|| Checked::vouched(table)), proof)
 }
 
 /// Proves a policy.
 #[must_use]
-pub fn check(claim: Claim<'_>, facts: &Facts) -> Proof {
-    let mut proof = Proof { differences: Vec::new(), expectations: Vec::new(), unproven: None, nodes: 0 };
-    let mut found: Vec<Found> = claim.policy.expects.iter().map(|_| Found::default()).collect();
-    for family in Family::BOTH {
-        if let Err(why) = prove(claim, facts, family, &mut proof, &mut found) {
-            proof.unproven = Some(why);
-        }
-    }
-    let unproven = proof.unproven.is_some();
-    proof.expectations = claim
+pub fn check(claim: Claim<'_>, facts: &Facts, both: &impl Both) -> Proof {
+    let [four, six] = both.both(&|family| half(claim, facts, family));
+    let unproven = four.unproven.or(six.unproven);
+    let found = four.found.into_iter().zip(six.found).map(|(four, six)| four.or(six));
+    let expectations = claim
         .policy
         .expects
         .iter()
@@ -105,10 +114,12 @@ pub fn check(claim: Claim<'_>, facts: &Facts) -> Proof {
         .map(|(expect, found)| Outcome {
             origin: expect.origin.clone(),
             allowed: expect.allowed,
-            answer: found.answer(claim, unproven),
+            answer: found.answer(claim, unproven.is_some()),
         })
         .collect();
-    proof
+    let mut differences = four.differences;
+    differences.extend(six.differences);
+    Proof { differences, expectations, unproven, nodes: four.nodes.max(six.nodes) }
 }
 
 /// What was found of one expectation so far.
@@ -119,6 +130,10 @@ struct Found {
 }
 
 impl Found {
+    fn or(self, other: Found) -> Found {
+        Found { speaks: self.speaks || other.speaks, example: self.example.or(other.example) }
+    }
+
     fn answer(self, claim: Claim<'_>, unproven: bool) -> Answer {
         match self.example {
             Some(example) => Answer::Fails {
@@ -139,13 +154,16 @@ struct Asked {
     pred: Pred,
 }
 
-fn prove(
-    claim: Claim<'_>,
-    facts: &Facts,
-    family: Family,
-    proof: &mut Proof,
-    found: &mut [Found],
-) -> Result<(), NotJudged> {
+fn half(claim: Claim<'_>, facts: &Facts, family: Family) -> Half {
+    let found = claim.policy.expects.iter().map(|_| Found::default()).collect();
+    let mut half = Half { differences: Vec::new(), found, unproven: None, nodes: 0 };
+    if let Err(why) = prove(claim, facts, family, &mut half) {
+        half.unproven = Some(why);
+    }
+    half
+}
+
+fn prove(claim: Claim<'_>, facts: &Facts, family: Family, half: &mut Half) -> Result<(), NotJudged> {
     let mut terms = Terms::new(family);
     let carried = claim.options.carried.iter().any(|(peer, _)| Family::of(peer.ip()) == family);
     let given = Given { owing: Some(PENDING), carried };
@@ -156,13 +174,13 @@ fn prove(
     let asked = asked(claim, &mut terms);
     let mut space = Space::new(terms)?;
     for (at, place) in Place::ALL.into_iter().enumerate() {
-        let allowed = compare(&mut space, &program, place, &meant[at], &mut proof.differences)?;
+        let allowed = compare(&mut space, &program, place, &meant[at], &mut half.differences)?;
         for one in asked.iter().filter(|one| one.place == at) {
-            expectation(&mut space, claim, one, allowed, &mut found[one.expect]);
+            expectation(&mut space, claim, one, allowed, &mut half.found[one.expect]);
         }
     }
     space.holds_good()?;
-    proof.nodes = proof.nodes.max(space.size());
+    half.nodes = space.size();
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Whether the kernel still holds what was compiled: every packet, and what rules do besides deciding.
 
+use super::both::Both;
 use super::changes::{Changes, Side, changes};
 use super::lens::Lens;
 use super::load::Slice;
@@ -76,6 +77,7 @@ pub fn drift(
     held: &Table,
     own: &AddrSet,
     interfaces: &BTreeMap<u32, String>,
+    both: &impl Both,
 ) -> Result<Drift, NotJudged> {
     let expected = compile(policy, options);
     let lens = Lens::by_names(held).and(policy).held(held);
@@ -83,24 +85,26 @@ pub fn drift(
     // A bucket is three sets. As long as each may hold a key or not there are more packets to tell apart than there
     // can be: what is equal then is equal.
     let apart = Facts { lens: lens.clone().without_buckets(), effects: true, interfaces: interfaces.clone() };
-    let mut finer = Vec::new();
-    for family in Family::BOTH {
-        besides(&expected, held, &apart, family, &mut finer)?;
-    }
+    let of = |facts: &Facts| -> Result<Vec<Besides>, NotJudged> {
+        let [four, six] = both.both(&|family| {
+            let mut half = Vec::new();
+            besides(&expected, held, facts, family, &mut half).map(|()| half)
+        });
+        Ok([four?, six?].concat())
+    };
+    let finer = of(&apart)?;
     if finer.is_empty() {
         return Ok(drift);
     }
     let facts = Facts { lens, ..apart };
-    for family in Family::BOTH {
-        besides(&expected, held, &facts, family, &mut drift.besides)?;
-    }
+    drift.besides = of(&facts)?;
     if drift.besides.is_empty() {
         // Limits are kept otherwise, and no first packet shows it.
         drift.besides = finer;
         return Ok(drift);
     }
     let held = std::slice::from_ref(held);
-    drift.changes = changes(Side::Policy(policy), Side::Tables(held, &facts), own)?;
+    drift.changes = changes(Side::Policy(policy), Side::Tables(held, &facts), own, both)?;
     Ok(drift)
 }
 

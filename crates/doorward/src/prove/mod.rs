@@ -1,6 +1,7 @@
 //! Proofs over rulesets: what a program in the kernel does with every packet there can be.
 
 mod about;
+mod both;
 mod changes;
 mod check;
 mod describe;
@@ -25,6 +26,7 @@ mod told;
 mod xtables;
 
 pub use about::{About, What};
+pub use both::{Both, InTurn};
 pub use changes::{Change, Changes, Kind, Side, changes};
 pub use check::{Answer, Claim, Outcome, Proof, check, compiled};
 pub use describe::{By, Traffic};
