@@ -34,44 +34,44 @@ pub enum Why {
     LimitLifted,
 }
 
-/// What is known of a rule so far, over all places and both families.
-#[derive(Clone)]
-struct Found {
-    /// What may still be so.
-    open: BTreeSet<Why>,
-    by_stronger: BTreeSet<usize>,
-    by_alike: BTreeSet<usize>,
-}
-
 /// The sentences of a policy that decide nothing. Of two that say the same, the later one is told.
 pub fn needless(policy: &Resolved, own: &AddrSet) -> Result<Vec<Needless>, NotJudged> {
     if policy.rules.len() > MOST {
         return Ok(Vec::new());
     }
-    let start = Found {
-        open: [Why::Empty, Why::Shadowed, Why::Redundant, Why::LimitLifted].into(),
-        by_stronger: BTreeSet::new(),
-        by_alike: BTreeSet::new(),
-    };
-    let mut found = vec![start; policy.rules.len()];
+    // What may still be so of each rule, over all places and both families.
+    let start: BTreeSet<Why> = [Why::Empty, Why::Shadowed, Why::Redundant, Why::LimitLifted].into();
+    let mut open = vec![start; policy.rules.len()];
+    let mut halves = Vec::new();
     for family in Family::BOTH {
-        of_family(policy, own, family, &mut found)?;
+        let (mut space, places) = of_family(policy, own, family)?;
+        for at in &places {
+            at.judge(&mut space, &mut open);
+        }
+        space.holds_good()?;
+        halves.push((space, places));
     }
     let mut all = Vec::new();
-    for (rule, found) in found.into_iter().enumerate() {
+    for (rule, open) in open.into_iter().enumerate() {
         // The first that is left: what matches nothing is shadowed by nothing.
-        let Some(why) = found.open.first().copied() else { continue };
-        let by = match why {
-            Why::Empty => BTreeSet::new(),
-            Why::Shadowed => found.by_stronger,
-            Why::Redundant | Why::LimitLifted => found.by_alike,
-        };
+        let Some(why) = open.first().copied() else { continue };
+        let mut by = BTreeSet::new();
+        for (space, places) in &mut halves {
+            for at in &*places {
+                at.causes(space, rule, why, &mut by);
+            }
+            space.holds_good()?;
+        }
         all.push(Needless { rule, why, by: by.into_iter().collect() });
     }
     Ok(all)
 }
 
-fn of_family(policy: &Resolved, own: &AddrSet, family: Family, found: &mut [Found]) -> Result<(), NotJudged> {
+fn of_family<'a>(
+    policy: &'a Resolved,
+    own: &AddrSet,
+    family: Family,
+) -> Result<(Space, Vec<At<'a>>), NotJudged> {
     let mut terms = Terms::new(family);
     let empty = Resolved::empty();
     let mut places = Vec::new();
@@ -83,118 +83,116 @@ fn of_family(policy: &Resolved, own: &AddrSet, family: Family, found: &mut [Foun
         places.push((opening, said, trusted));
     }
     let mut space = Space::new(terms)?;
+    let mut all = Vec::with_capacity(places.len());
     for (place, (opening, said, trusted)) in Place::ALL.into_iter().zip(places) {
         let opening = space.node(&opening);
         let possible = space.domain();
         let opening = space.and(opening, possible);
         let trusted = space.node(&trusted);
-        let said: Vec<Node> = said
-            .iter()
-            .map(|pred| {
-                let node = pred.as_ref().map_or(Node::FALSE, |pred| space.node(pred));
-                space.and(opening, node)
-            })
-            .collect();
-        At { policy, place, trusted, said }.judge(&mut space, found);
-        space.holds_good()?;
+        let said =
+            said.iter().map(|pred| pred.as_ref().map_or(Node::FALSE, |pred| space.node(pred))).collect();
+        all.push(At { policy, place, opening, trusted, said });
     }
-    Ok(())
+    space.holds_good()?;
+    Ok((space, all))
 }
 
-/// The sentences at one place.
+/// The sentences at one place. What they say stays apart from which connections there can be: their own sets are
+/// small, and few questions need both.
 struct At<'a> {
     policy: &'a Resolved,
     place: Place,
+    opening: Node,
     trusted: Node,
     said: Vec<Node>,
 }
 
 impl At<'_> {
-    fn judge(&self, space: &mut Space, found: &mut [Found]) {
-        let rules = &self.policy.rules;
-        let blocks = self.union(space, |rule| rule == Verdict::Block);
-        let rejects = self.union(space, |rule| rule == Verdict::Reject);
-        let (blocks, rejects) = (space.minus(blocks, self.trusted), space.minus(rejects, self.trusted));
-        let shut = space.or(blocks, rejects);
-        let default = self.policy.defaults.of(self.place.way()).verdict;
-        for (number, rule) in rules.iter().enumerate() {
-            let mine = self.said[number];
-            if mine.is_empty() {
+    fn judge(&self, space: &mut Space, open: &mut [BTreeSet<Why>]) {
+        for (number, open) in open.iter_mut().enumerate() {
+            if open.is_empty() || !self.can_be(space, self.said[number]) {
                 continue;
             }
-            let found = &mut found[number];
-            found.open.remove(&Why::Empty);
-            let live = match rule.verdict {
-                Verdict::Allow => space.minus(mine, shut),
-                Verdict::Reject => {
-                    let open = space.minus(mine, self.trusted);
-                    space.minus(open, blocks)
-                }
-                Verdict::Block => space.minus(mine, self.trusted),
-            };
-            if !live.is_empty() {
-                found.open.remove(&Why::Shadowed);
-            }
-            let stronger: Vec<usize> =
-                (0..rules.len()).filter(|other| stronger(rules[*other].verdict, rule.verdict)).collect();
-            self.meeting(space, mine, &stronger, &mut found.by_stronger);
-            if live.is_empty() {
+            open.remove(&Why::Empty);
+            let live = self.live(space, number);
+            if !self.can_be(space, live) {
                 continue;
             }
-            // Whoever comes later says it again; a limit is no less than none.
-            let alike = |other: usize, unlimited: bool| {
-                other != number
-                    && rules[other].verdict == rule.verdict
-                    && !rules[other].log
-                    && (rules[other].limit.is_none() || !unlimited && rules[other].limit == rule.limit)
-                    && (other < number || !self.is_twin(number, other))
-            };
-            let same: Vec<usize> = (0..rules.len()).filter(|other| alike(*other, false)).collect();
-            let free: Vec<usize> = (0..rules.len()).filter(|other| alike(*other, true)).collect();
-            let by_default = rule.verdict == Verdict::Allow && default == Verdict::Allow;
+            open.remove(&Why::Shadowed);
+            let rule = &self.policy.rules[number];
             let plain = rule.limit.is_none();
-            let candidates = if plain { &same } else { &free };
-            let mut covered = if by_default { live } else { Node::FALSE };
-            for other in candidates {
-                covered = space.or(covered, self.said[*other]);
+            let covered = self.is_covered(space, number, live);
+            if !covered || !plain || rule.log {
+                open.remove(&Why::Redundant);
             }
-            let left = space.minus(live, covered);
-            let is_covered = left.is_empty();
-            if !is_covered || !plain || rule.log {
-                found.open.remove(&Why::Redundant);
-            }
-            if !is_covered || plain {
-                found.open.remove(&Why::LimitLifted);
-            }
-            if is_covered {
-                let candidates = candidates.clone();
-                self.meeting(space, live, &candidates, &mut found.by_alike);
+            if !covered || plain {
+                open.remove(&Why::LimitLifted);
             }
         }
     }
 
-    fn union(&self, space: &mut Space, wanted: impl Fn(Verdict) -> bool) -> Node {
-        let nodes = self
-            .policy
-            .rules
-            .iter()
-            .zip(&self.said)
-            .filter(|(rule, _)| wanted(rule.verdict))
-            .map(|(_, node)| *node)
-            .collect();
-        space.union(nodes)
+    /// Whether a connection of a set can be.
+    fn can_be(&self, space: &mut Space, set: Node) -> bool {
+        !space.and(set, self.opening).is_empty()
     }
 
-    /// Whether two sentences speak of the same at this place.
-    fn is_twin(&self, one: usize, other: usize) -> bool {
-        self.said[one] == self.said[other]
+    /// What of a sentence no stronger one takes.
+    fn live(&self, space: &mut Space, number: usize) -> Node {
+        let verdict = self.policy.rules[number].verdict;
+        let mine = self.said[number];
+        let lifted = verdict != Verdict::Allow;
+        let mut live = if lifted { space.minus(mine, self.trusted) } else { mine };
+        for other in self.stronger(number) {
+            let takes = space.minus(self.said[other], self.trusted);
+            live = space.minus(live, takes);
+        }
+        live
     }
 
-    /// Which of some sentences speak of a part of a set.
-    fn meeting(&self, space: &mut Space, set: Node, of: &[usize], into: &mut BTreeSet<usize>) {
+    fn stronger(&self, number: usize) -> Vec<usize> {
+        let rules = &self.policy.rules;
+        (0..rules.len()).filter(|other| stronger(rules[*other].verdict, rules[number].verdict)).collect()
+    }
+
+    /// Whether others, or the default, say what is left of a sentence.
+    fn is_covered(&self, space: &mut Space, number: usize, live: Node) -> bool {
+        let default = self.policy.defaults.of(self.place.way()).verdict;
+        if self.policy.rules[number].verdict == Verdict::Allow && default == Verdict::Allow {
+            return true;
+        }
+        let mut left = live;
+        for other in self.alike(number) {
+            left = space.minus(left, self.said[other]);
+        }
+        !self.can_be(space, left)
+    }
+
+    /// Sentences that can say the same: of two whoever comes later says it again, and a limit is no less than none.
+    fn alike(&self, number: usize) -> Vec<usize> {
+        let rules = &self.policy.rules;
+        let rule = &rules[number];
+        (0..rules.len())
+            .filter(|other| {
+                *other != number
+                    && rules[*other].verdict == rule.verdict
+                    && !rules[*other].log
+                    && rules[*other].limit.is_none()
+                    && (*other < number || self.said[*other] != self.said[number])
+            })
+            .collect()
+    }
+
+    /// The sentences that make one needless, as far as they speak of a part of it.
+    fn causes(&self, space: &mut Space, number: usize, why: Why, into: &mut BTreeSet<usize>) {
+        let (of, set) = match why {
+            Why::Empty => return,
+            Why::Shadowed => (self.stronger(number), self.said[number]),
+            Why::Redundant | Why::LimitLifted => (self.alike(number), self.live(space, number)),
+        };
+        let set = space.and(set, self.opening);
         for other in of {
-            if !space.and(set, self.said[*other]).is_empty() {
-                into.insert(*other);
+            if !space.and(set, self.said[other]).is_empty() {
+                into.insert(other);
             }
         }
     }
