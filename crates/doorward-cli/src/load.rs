@@ -93,7 +93,8 @@ impl Attempt {
         // Its memory is used again for what comes.
         drop(snapshot.ruleset);
         let options = Options { generation: running.next_generation(), carried };
-        let (table, proof) = prove::compiled(&policy.resolved, &policy.host, &options, &BySide);
+        let (table, proof) =
+            prove::compiled(&policy.resolved, &policy.host, &options, &BySide::of(&policy.resolved));
         content(&proof)?;
         let Some(mut table) = table else {
             let unequal = proved::unequal(&proof, &policy.resolved, &policy.host);

@@ -2,14 +2,30 @@
 
 use doorward::net::Family;
 use doorward::prove::{Both, InTurn};
+use doorward::resolve::Resolved;
 use std::thread;
 
-/// Both families at once.
+/// From so many sentences on a second thread is worth its while.
+const MANY: usize = 40;
+
+/// Both families at once, if there is enough to do.
 #[derive(Clone, Copy)]
-pub(crate) struct BySide;
+pub(crate) struct BySide {
+    sentences: usize,
+}
+
+impl BySide {
+    /// For a policy.
+    pub(crate) fn of(policy: &Resolved) -> BySide {
+        BySide { sentences: policy.rules.len() }
+    }
+}
 
 impl Both for BySide {
     fn both<T: Send>(&self, half: &(dyn Fn(Family) -> T + Sync)) -> [T; 2] {
+        if self.sentences < MANY {
+            return InTurn.both(half);
+        }
         thread::scope(|scope| match thread::Builder::new().spawn_scoped(scope, || half(Family::V6)) {
             Ok(six) => {
                 let four = half(Family::V4);

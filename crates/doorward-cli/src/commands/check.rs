@@ -27,7 +27,7 @@ pub(super) fn run(args: &OnePolicy, terminal: &mut Terminal) -> Outcome {
     }
     let proven = policy.resolved.as_ref().map(|resolved| {
         terminal.progress("proving", resolved.rules.len() > MANY);
-        prove::compiled(resolved, &policy.host, &Options::default(), &BySide)
+        prove::compiled(resolved, &policy.host, &Options::default(), &BySide::of(resolved))
     });
     let outcomes: &[Expected] = proven.as_ref().map_or(&[], |(_, proof)| &proof.expectations);
     let broken = outcomes.iter().filter(|outcome| expectations::is_broken(outcome)).count();

@@ -60,8 +60,13 @@ pub(super) fn run(args: &Plan, terminal: &mut Terminal) -> Outcome {
         terminal.json(&said.json(&against));
     } else if first {
         let empty = Resolved::empty();
-        let doors = prove::changes(Side::Policy(&empty), Side::Policy(&new.resolved), &own, &BySide)
-            .map_err(|why| traffic::not_proven(&why))?;
+        let doors = prove::changes(
+            Side::Policy(&empty),
+            Side::Policy(&new.resolved),
+            &own,
+            &BySide::of(&new.resolved),
+        )
+        .map_err(|why| traffic::not_proven(&why))?;
         said.show_first(&doors, &names, args.examples, terminal);
     } else {
         said.show(&against, args.examples, terminal);
@@ -98,13 +103,21 @@ impl Against {
     fn changes(&self, new: &Resolved, around: &Around) -> Result<Changes, prove::NotJudged> {
         let new_side = Side::Policy(new);
         match self {
-            Against::Policy(old) => {
-                prove::changes(Side::Policy(&old.resolved), new_side, &around.own(), &BySide)
-            }
+            Against::Policy(old) => prove::changes(
+                Side::Policy(&old.resolved),
+                new_side,
+                &around.own(),
+                &BySide::of(new),
+            ),
             Against::Kernel(table) => {
                 let lens = table.as_ref().map(Lens::by_names).unwrap_or_default().and(new);
                 let facts = Facts { lens, effects: false, interfaces: around.interfaces.clone() };
-                prove::changes(Side::Tables(table.as_slice(), &facts), new_side, &around.own(), &BySide)
+                prove::changes(
+                    Side::Tables(table.as_slice(), &facts),
+                    new_side,
+                    &around.own(),
+                    &BySide::of(new),
+                )
             }
         }
     }

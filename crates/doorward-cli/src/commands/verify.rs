@@ -103,7 +103,8 @@ impl Said {
         let mut resolved = policy.resolved;
         // Bridges that came or went since the policy was loaded are no fault of the kernel's rules.
         resolved.bridges = around.as_loaded(compile::bridges(&held.ours));
-        let drift = prove::drift(&resolved, &options, &held.ours, &own, &around.interfaces, &BySide)?;
+        let drift =
+            prove::drift(&resolved, &options, &held.ours, &own, &around.interfaces, &BySide::of(&resolved))?;
         let facts = Facts { interfaces: around.interfaces, ..Facts::default() };
         let foreign = prove::foreign(&resolved, &held.tables, &own, &facts)?;
         let foreign = foreign.into_iter().map(|one| {

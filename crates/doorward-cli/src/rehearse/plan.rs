@@ -440,7 +440,7 @@ impl<'a> Planner<'a> {
     /// One packet for each expectation: its counterexample, if there is one.
     fn expectations(&mut self) {
         let policy = self.policy;
-        let (_, proof) = prove::compiled(policy, &self.host, &Options::default(), &BySide);
+        let (_, proof) = prove::compiled(policy, &self.host, &Options::default(), &BySide::of(policy));
         for (expect, outcome) in policy.expects.iter().zip(proof.expectations) {
             self.subject += 1;
             let promised = if expect.allowed { Verdict::Allow } else { Verdict::Block };
