@@ -103,12 +103,9 @@ impl Against {
     fn changes(&self, new: &Resolved, around: &Around) -> Result<Changes, prove::NotJudged> {
         let new_side = Side::Policy(new);
         match self {
-            Against::Policy(old) => prove::changes(
-                Side::Policy(&old.resolved),
-                new_side,
-                &around.own(),
-                &BySide::of(new),
-            ),
+            Against::Policy(old) => {
+                prove::changes(Side::Policy(&old.resolved), new_side, &around.own(), &BySide::of(new))
+            }
             Against::Kernel(table) => {
                 let lens = table.as_ref().map(Lens::by_names).unwrap_or_default().and(new);
                 let facts = Facts { lens, effects: false, interfaces: around.interfaces.clone() };
