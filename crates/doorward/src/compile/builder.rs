@@ -44,6 +44,8 @@ impl<'a> Builder<'a> {
         table.chains = self.chains;
         table.sets = self.sets;
         table.objects = self.objects;
+        // A list of which nothing is left to say at the places that name it.
+        super::replace::needed_only(&mut table);
         table
     }
 

@@ -68,6 +68,13 @@ pub(super) fn l4proto(proto: Proto) -> Vec<Expr> {
     vec![meta(MetaKey::L4proto, R0), eq(vec![proto.0])]
 }
 
+/// Whatever is not ICMP: that is always judged, and its errors quote the connections of others.
+pub(super) fn not_icmp() -> Vec<Expr> {
+    let mut code = vec![meta(MetaKey::L4proto, R0)];
+    code.extend([Proto::ICMP, Proto::ICMPV6].map(|proto| cmp(CmpOp::Neq, vec![proto.0])));
+    code
+}
+
 /// Bits of `ct state`: goes on if one of them is set.
 pub(super) fn ct_state(bits: u32) -> Vec<Expr> {
     ct_bits(CtKey::State, bits)

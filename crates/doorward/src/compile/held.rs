@@ -1,20 +1,16 @@
 //! What a table in the kernel tells of the policy it was compiled from: generation, buckets, connections that were
 //! open before; reads names and elements, proves nothing.
 
-use super::{Stands, generation_of, limits};
+use super::{Stands, limits, phase};
 use crate::net::Family;
-use crate::ruleset::{Element, Elements, Expr, Set, Table, Verdict, comment_of, udata_kind};
+use crate::ruleset::{Element, Elements, Set, Table, comment_of, udata_kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The generation that judges what arrives; none where none does.
 #[must_use]
 pub fn in_force(table: &Table) -> Option<u8> {
-    let goto = |expr: &Expr| match expr {
-        Expr::Verdict(Verdict::Goto(name)) => generation_of(name),
-        _ => None,
-    };
-    table.chain("input")?.rules.iter().flat_map(|rule| &rule.exprs).find_map(goto)
+    phase(table).in_force()
 }
 
 /// Whether a set holds connections from before the first load.

@@ -6,7 +6,7 @@ use super::cells::{self, Place, icmp_of};
 use super::code::{self, state};
 use super::groups::{self, Action, Said};
 use super::stage::{self, Stage};
-use super::{PENDING, code::R0};
+use super::{code::R0, trial};
 use crate::net::{Family, PortRange, Proto};
 use crate::resolve::model::{Passive, Rule, Traffic, Verdict as Decision, Way};
 use crate::ruleset::{
@@ -66,9 +66,7 @@ pub(super) fn build(builder: &mut Builder<'_>) {
 
 /// What outlives generations.
 fn shared_sets(builder: &mut Builder<'_>) {
-    let mut armed = Set::over("armed", &[KeyPart::Mark]);
-    armed.flags = set_flags::TIMEOUT;
-    builder.shared(armed);
+    builder.shared(trial::armed_set());
     builder.dynamic("ban4", &[KeyPart::Network(12, 4)], None);
     builder.dynamic("ban6", &[KeyPart::Network(8, 8)], None);
     carried(builder);
@@ -126,16 +124,7 @@ fn base_rules(builder: &mut Builder<'_>, judge: Judge) {
     let pending = pending(builder, judge);
     // Established connections pass by the first rule. Echo requests are always judged (ruling 16), and a
     // handshake that a limit let begin is still to be charged.
-    let mut fast = code::ct_state(state::ESTABLISHED);
-    if pending.is_some() {
-        fast.extend(code::mark_clear(PENDING));
-    }
-    fast.push(code::meta(MetaKey::L4proto, R0));
-    for proto in [Proto::ICMP, Proto::ICMPV6] {
-        fast.push(code::cmp(CmpOp::Neq, vec![proto.0]));
-    }
-    fast.push(code::accept());
-    builder.rule(judge.name, fast);
+    builder.rule(judge.name, trial::established(pending.is_some()));
     builder.rule(judge.name, vec![code::goto(&main)]);
 
     builder.open(&main);

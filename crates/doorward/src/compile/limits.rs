@@ -18,7 +18,7 @@ use super::builder::Builder;
 use super::code::{self, R0};
 use super::{PENDING, groups};
 use crate::net::{Family, Proto};
-use crate::resolve::model::{Limit, Rule};
+use crate::resolve::model::{Limit, Rule, Traffic};
 use crate::ruleset::{CmpOp, Expr, KeyPart, MetaKey, PayloadBase};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -98,6 +98,11 @@ pub(super) fn gate(
     let sets = Sets::make(builder, rule, limit, key);
     let with_key = |code: Vec<Expr>| [key.load(), code].concat();
 
+    if rule.traffic.iter().any(|traffic| !matches!(traffic, Traffic::Icmp(_))) {
+        // What a trial let in and this generation judges again finds the bucket as if nobody had taken from it.
+        let again = [code::ct_state(code::state::ESTABLISHED), code::not_icmp()].concat();
+        builder.rule(&gate.first, [again, vec![code::goto(&builder.yes())]].concat());
+    }
     builder.rule(&gate.first, [code::l4proto(Proto::TCP), vec![code::goto(&ask)]].concat());
     builder.rule(&gate.first, vec![code::goto(&gate.pay)]);
 

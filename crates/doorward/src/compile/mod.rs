@@ -14,13 +14,20 @@ mod limits;
 mod lists;
 mod replace;
 mod stage;
+mod trial;
 
 use crate::resolve::model::Resolved;
 use crate::ruleset::Table;
 use std::net::SocketAddr;
 
 pub use held::{bridges, carried, in_force, is_carried, stands_by_name};
-pub use replace::{Counted, Running, carry_counters, counted, generation_of, replace, replace_with};
+pub use replace::{
+    Counted, Running, carry_counters, counted, generation_of, replace, replace_with, transition,
+};
+pub use trial::{
+    ARMED, GENERATION_BITS, Phase, REFUSED, arm, confirm, disarm, extend, forget, mark_of, on_trial,
+    once_over, phase, settle, while_armed,
+};
 
 /// Name of the table, in the family inet.
 pub const TABLE: &str = "doorward";
@@ -42,7 +49,8 @@ impl Default for Options {
 }
 
 /// The bit of the ct mark that says: this connection passed a limit with its SYN and must still be charged
-/// with its first acknowledgement. The other seven bits of the byte belong to trials.
+/// with its first acknowledgement. The other seven bits of the byte belong to trials ([`GENERATION_BITS`],
+/// [`REFUSED`]).
 pub const PENDING: u32 = 0x4000_0000;
 
 /// The bits of the ct mark that are ours.

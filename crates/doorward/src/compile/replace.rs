@@ -7,6 +7,9 @@ use crate::ruleset::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Sets that no change of generations takes away.
+pub(super) const FOR_EVER: [&str; 3] = ["armed", "ban4", "ban6"];
+
 /// What of our table is in the kernel: names only, as read before a change.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Running {
@@ -89,6 +92,87 @@ pub fn replace_with(running: &Running, table: Table) -> Transaction {
     transaction
 }
 
+/// From our table as the kernel holds it to the one that is wanted: what is there as it shall be stays as it is, with
+/// its counters and elements, and so does a base chain that nothing is wanted of, empty.
+pub fn transition(held: Option<&Table>, wanted: Table) -> Transaction {
+    let running = held.map(Running::of).unwrap_or_default();
+    let next = Running::of(&wanted);
+    let mut transaction = Transaction::on(TableFamily::Inet, TABLE);
+    let steps = &mut transaction.steps;
+    steps.push(Step::AddTable { flags: wanted.flags, udata: wanted.udata });
+    let fresh = wanted
+        .objects
+        .into_iter()
+        .filter(|one| !running.objects.contains(&(one.kind.number(), one.name.clone())));
+    steps.extend(fresh.map(Step::AddObject));
+    let chains: Vec<Chain> = wanted
+        .chains
+        .into_iter()
+        .filter(|chain| {
+            let there = held.and_then(|held| held.chain(&chain.name));
+            there.is_none_or(|there| !same_rules(&there.rules, &chain.rules))
+        })
+        .collect();
+    let is_new = |chain: &&Chain| !running.chains.contains(&chain.name);
+    steps.extend(chains.iter().filter(is_new).map(Step::add_chain));
+    let fresh: Vec<Set> = wanted.sets.into_iter().filter(|set| !running.sets.contains(&set.name)).collect();
+    steps.extend(fresh.iter().map(Step::add_set));
+    steps.extend(fresh.into_iter().filter_map(Step::elements_of));
+    // What is dispatched to is complete before it is dispatched to.
+    let (base, regular): (Vec<Chain>, Vec<Chain>) =
+        chains.into_iter().partition(|chain| chain.base.is_some());
+    for chain in regular.into_iter().chain(base) {
+        if running.chains.contains(&chain.name) {
+            steps.push(Step::FlushChain(chain.name.clone()));
+        }
+        steps.extend(rules(chain));
+    }
+    retire(&running, &next, steps);
+    transaction
+}
+
+/// Leaves out sets and objects that no rule names.
+pub(super) fn needed_only(table: &mut Table) {
+    let mut sets: BTreeSet<&str> = FOR_EVER.into_iter().collect();
+    let mut objects: BTreeSet<(u32, &str)> = BTreeSet::new();
+    for expr in table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs) {
+        match expr {
+            Expr::Lookup { set, .. } => {
+                sets.insert(set);
+            }
+            Expr::Dynset(dynset) => {
+                sets.insert(&dynset.set);
+            }
+            Expr::Objref { kind, name } => {
+                objects.insert((*kind, name));
+            }
+            _ => {}
+        }
+    }
+    let kept: Vec<bool> = table.sets.iter().map(|set| sets.contains(set.name.as_str())).collect();
+    let objects: Vec<bool> = table
+        .objects
+        .iter()
+        .map(|object| objects.contains(&(object.kind.number(), object.name.as_str())))
+        .collect();
+    let mut kept = kept.into_iter();
+    table.sets.retain(|_| kept.next().unwrap_or(true));
+    let mut kept = objects.into_iter();
+    table.objects.retain(|_| kept.next().unwrap_or(true));
+}
+
+/// Whether rules do the same, whatever they have counted.
+fn same_rules(one: &[Rule], other: &[Rule]) -> bool {
+    let counter = |expr: &Expr| matches!(expr, Expr::Counter { .. });
+    let same = |(one, other): (&Expr, &Expr)| one == other || counter(one) && counter(other);
+    one.len() == other.len()
+        && one.iter().zip(other).all(|(one, other)| {
+            one.udata == other.udata
+                && one.exprs.len() == other.exprs.len()
+                && one.exprs.iter().zip(&other.exprs).all(same)
+        })
+}
+
 fn rules(chain: Chain) -> impl Iterator<Item = Step> {
     let name = chain.name;
     chain.rules.into_iter().map(move |rule| Step::AddRule { chain: name.clone(), rule })
@@ -96,7 +180,6 @@ fn rules(chain: Chain) -> impl Iterator<Item = Step> {
 
 /// Takes away what nothing needs any more. Chains are emptied first, then the maps that name them go.
 fn retire(running: &Running, next: &Running, steps: &mut Vec<Step>) {
-    const FOR_EVER: [&str; 3] = ["armed", "ban4", "ban6"];
     let old = || running.chains.difference(&next.chains);
     // A base chain that the new generation has no use for stays, empty: deleting one can break connections.
     steps.extend(old().cloned().map(Step::FlushChain));

@@ -58,7 +58,7 @@ impl Besides {
 }
 
 /// The hooks in which our table has chains, or somebody could give it one, and each in both views.
-const WATCHED: [Slice; 9] = [
+pub(super) const WATCHED: [Slice; 9] = [
     Slice { hook: Hook::Input, translated: false },
     Slice { hook: Hook::Input, translated: true },
     Slice { hook: Hook::Forward, translated: true },
@@ -247,7 +247,7 @@ impl Two<'_> {
     }
 }
 
-fn hook_word(hook: Hook) -> &'static str {
+pub(super) fn hook_word(hook: Hook) -> &'static str {
     match hook {
         Hook::Input => "in",
         Hook::Output => "out",

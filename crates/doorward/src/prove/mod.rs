@@ -23,6 +23,7 @@ mod program;
 mod run;
 mod symbol;
 mod told;
+mod trial;
 mod xtables;
 
 pub use about::{About, What};
@@ -43,3 +44,4 @@ pub use point::{tells, value_of};
 pub use program::{BaseChain, ChainName, Facts, Program};
 pub use run::{Effects, Fates, NotJudged};
 pub use told::{Telling, Told, told};
+pub use trial::{TrialProof, on_trial};

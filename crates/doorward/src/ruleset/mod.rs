@@ -6,6 +6,7 @@
 
 mod checked;
 mod expr;
+mod outcome;
 mod set;
 mod transaction;
 mod udata;
@@ -15,6 +16,7 @@ pub use expr::{
     Bitop, CmpOp, CtDir, CtKey, Dynset, DynsetOp, Expr, Fib, FibResult, Limit, LimitUnit, Log, LookupTarget,
     MetaKey, Nat, NatRange, PayloadBase, Reg, Reject, Verdict, exthdr,
 };
+pub use outcome::{Refused, Why};
 pub use set::{Data, DataType, Element, Elements, KeyPart, Set, set_flags};
 pub use transaction::{Step, Transaction};
 pub use udata::{Udata, comment, comment_of, key_typeof, mark_verdict_map};
