@@ -87,7 +87,7 @@ pub fn phase(table: &Table) -> Phase {
     match (dispatched, last) {
         (Some((new, _)), old) => Phase::Trial { new, old: old.map(|(old, _)| old), left: left(table) },
         (None, Some((generation, _))) => {
-            let remains = rules.first().and_then(|rule| marked(rule));
+            let remains = rules.first().and_then(marked);
             Phase::Quiet { generation, remains }
         }
         (None, None) => Phase::Idle,
