@@ -25,7 +25,7 @@ pub use replace::{
     Counted, Running, carry_counters, counted, generation_of, replace, replace_with, transition,
 };
 pub use trial::{
-    ARMED, GENERATION_BITS, Phase, REFUSED, arm, confirm, disarm, extend, forget, mark_of, on_trial,
+    ARMED, GENERATION_BITS, Phase, REFUSED, arm, confirm, disarm, extend, forget, judging, mark_of, on_trial,
     once_over, phase, settle, while_armed,
 };
 

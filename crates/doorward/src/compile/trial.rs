@@ -432,6 +432,15 @@ pub fn forget(held: &Table) -> Option<Checked<Transaction>> {
     Some(Checked::vouched(transition(Some(held), wanted)))
 }
 
+/// The generation that judges now, as its table is outside of a trial; none where none judges.
+#[must_use]
+pub fn judging(held: &Table) -> Option<Table> {
+    match phase(held) {
+        Phase::Trial { new, left: Some(_), .. } => Some(alone(unpacked(held.clone(), new), new)),
+        _ => quiet(held).map(|quiet| quiet.table),
+    }
+}
+
 /// What a table with a trial does while it is armed.
 #[must_use]
 pub fn while_armed(held: &Table) -> Table {
