@@ -32,6 +32,7 @@ impl Machine {
         self.at
     }
 
+    #[expect(clippy::match_same_arms, reason = "a table of steps, in the order in which they come")]
     fn follows(&mut self, event: Event) -> Step {
         use Ending as E;
         match (self.at, event) {
