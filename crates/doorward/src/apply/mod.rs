@@ -89,6 +89,8 @@ pub enum Event {
     Late,
     /// The kernel or the disk said no; nothing was done.
     Failed,
+    /// The kernel runs this already, and the disk says so.
+    Unchanged,
     /// Nobody said how it went.
     Unknown,
     /// What the kernel holds is not what was meant.
@@ -142,6 +144,8 @@ pub enum Kernel {
 pub enum Ending {
     /// The policy is in force for good.
     InForce,
+    /// It was in force before: there is nothing to do.
+    Unchanged,
     /// The policy is on trial, and nobody waits for it.
     OnTrial,
     /// The trial was confirmed.

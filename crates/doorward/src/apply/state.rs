@@ -42,6 +42,7 @@ impl Machine {
             (Step::Look, _) => Step::End(E::NotTaken),
 
             (Step::Save, Event::Done) => self.load(),
+            (Step::Save, Event::Unchanged) => Step::End(E::Unchanged),
             (Step::Save, _) => Step::End(E::NotSaved),
 
             (Step::Arm, Event::Done) => Step::ReadBack,

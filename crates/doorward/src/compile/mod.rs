@@ -7,12 +7,14 @@
 mod builder;
 mod cells;
 mod code;
+mod emergency;
 mod groups;
 mod held;
 mod hooks;
 mod limits;
 mod lists;
 mod replace;
+mod same;
 mod stage;
 mod trial;
 
@@ -20,13 +22,15 @@ use crate::resolve::model::Resolved;
 use crate::ruleset::Table;
 use std::net::SocketAddr;
 
+pub use emergency::emergency;
 pub use held::{bridges, carried, in_force, is_carried, stands_by_name};
 pub use replace::{
     Counted, Running, carry_counters, counted, generation_of, replace, replace_with, transition,
 };
+pub use same::{differs, is_list};
 pub use trial::{
-    ARMED, GENERATION_BITS, Phase, REFUSED, arm, confirm, disarm, extend, forget, judging, mark_of, on_trial,
-    once_over, phase, settle, while_armed,
+    ARMED, GENERATION_BITS, Phase, REFUSED, arm, clear, confirm, disarm, extend, forget, judging, mark_of,
+    on_trial, once_over, phase, settle, while_armed,
 };
 
 /// Name of the table, in the family inet.

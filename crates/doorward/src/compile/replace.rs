@@ -162,7 +162,7 @@ pub(super) fn needed_only(table: &mut Table) {
 }
 
 /// Whether rules do the same, whatever they have counted.
-fn same_rules(one: &[Rule], other: &[Rule]) -> bool {
+pub(super) fn same_rules(one: &[Rule], other: &[Rule]) -> bool {
     let counter = |expr: &Expr| matches!(expr, Expr::Counter { .. });
     let same = |(one, other): (&Expr, &Expr)| one == other || counter(one) && counter(other);
     one.len() == other.len()

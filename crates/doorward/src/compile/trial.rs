@@ -395,14 +395,19 @@ pub fn extend(milliseconds: u64) -> Checked<Transaction> {
     Checked::vouched(transaction)
 }
 
+/// Takes our table away, with all that is in it.
+pub fn clear() -> Checked<Transaction> {
+    let mut transaction = Transaction::on(TableFamily::Inet, TABLE);
+    transaction.steps.push(Step::DeleteTable);
+    Checked::vouched(transaction)
+}
+
 /// Clears a trial away that is over: the generation before it is alone, and goes on judging what the trial let in. The
 /// table goes where there was none. None where there is nothing to clear.
 pub fn settle(held: &Table) -> Option<Checked<Transaction>> {
     let Phase::Trial { new, old, .. } = phase(held) else { return None };
     let Some(old) = old else {
-        let mut transaction = Transaction::on(TableFamily::Inet, TABLE);
-        transaction.steps.push(Step::DeleteTable);
-        return Some(Checked::vouched(transaction));
+        return Some(clear());
     };
     let mut transaction = transition(Some(held), settled(held, new, old));
     transaction.steps.insert(0, Step::FlushSet(ARMED.to_owned()));

@@ -89,6 +89,20 @@ pub fn judge(policy: &Resolved, host: &Host, connection: &Connection, limits: Li
     }
 }
 
+/// Whether a `block` or `reject` covers a connection by what can be told of it while it is open: addresses, ports,
+/// protocol (language: ruling 65). Who is trusted is not covered.
+#[must_use]
+pub fn shuts(policy: &Resolved, connection: &Connection) -> bool {
+    let by_nobody = |scope: &Scope| scope.user.is_none() && scope.group.is_none();
+    let essential = builtin::essential(connection).is_some();
+    let covers = |rule: &Rule| {
+        rule.verdict != Verdict::Allow
+            && by_nobody(&rule.scope)
+            && matches(rule, connection).is_some_and(|found| !essential || found.names_it)
+    };
+    !is_trusted(policy, connection) && policy.rules.iter().any(covers)
+}
+
 /// A sentence that matches a connection.
 struct Match<'a> {
     rule: &'a Rule,

@@ -14,4 +14,4 @@ mod tests;
 
 pub use connection::{Addressed, Connection, Owner, Packet, Path};
 pub use example::{connection, ip};
-pub use judge::{Decider, Host, Judgement, Limits, judge};
+pub use judge::{Decider, Host, Judgement, Limits, judge, shuts};

@@ -1,0 +1,22 @@
+//! The policy of last resort, for a boot whose generations are all damaged: closed, but for SSH and what a host needs.
+
+use crate::net::{PortRange, Proto};
+use crate::report::Origin;
+use crate::resolve::model::{Resolved, Rule, Scope, Traffic, Verdict, Way};
+use std::collections::BTreeSet;
+
+/// Replies, loopback, the ICMP and DHCP that a host needs, and these TCP ports.
+#[must_use]
+pub fn emergency(ports: &BTreeSet<u16>) -> Resolved {
+    let rule = |(line, port): (u32, &u16)| Rule {
+        origin: Origin { file: "emergency".into(), line, sentence: format!("allow {port}/tcp").into() },
+        verdict: Verdict::Allow,
+        ways: vec![Way::In],
+        traffic: vec![Traffic::Ports(Proto::TCP, PortRange::one(*port))],
+        scope: Scope::default(),
+        limit: None,
+        passive: None,
+        log: false,
+    };
+    Resolved { rules: (1..).zip(ports).map(rule).collect(), ..Resolved::empty() }
+}
