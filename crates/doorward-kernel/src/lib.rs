@@ -10,6 +10,7 @@ mod wire;
 
 pub mod abilities;
 pub mod commit;
+pub mod conntrack;
 pub mod decode;
 pub mod diag;
 pub mod guard;
