@@ -13,6 +13,7 @@ pub mod commit;
 pub mod conntrack;
 pub mod decode;
 pub mod diag;
+pub mod elements;
 pub mod guard;
 pub mod link;
 pub mod netns;
