@@ -12,6 +12,7 @@ pub mod abilities;
 pub mod commit;
 pub mod conntrack;
 pub mod decode;
+pub mod destroy;
 pub mod diag;
 pub mod elements;
 pub mod guard;
