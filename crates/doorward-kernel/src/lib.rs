@@ -5,6 +5,7 @@ mod message;
 mod nft;
 mod place;
 mod reason;
+mod sealed;
 mod socket;
 mod wire;
 
@@ -24,6 +25,7 @@ pub use commit::{CommitError, Refusal, Socket};
 pub use guard::{Anywhere, Guard, HostForbidden, Own};
 pub use place::Place;
 pub use read::{Generation, Reader, Scope, SetName, Snapshot};
+pub use sealed::unseal;
 pub use socket::KernelError;
 
 #[cfg(test)]
