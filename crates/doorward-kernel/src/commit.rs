@@ -1,5 +1,6 @@
 //! Sends a transaction and tells for each mistake of it which step it was, and what in that step.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
@@ -50,6 +51,9 @@ pub enum CommitError {
         /// Index of the step.
         step: usize,
     },
+    /// What was sealed is no batch that this crate writes.
+    #[error("what was sealed is no transaction")]
+    NotOurs,
     /// The kernel did not say how it went.
     #[error("the kernel did not answer: read the firewall again to see what it holds")]
     NoAnswer,
@@ -123,6 +127,15 @@ impl<Where> Socket<Where> {
         if batch.messages.is_empty() {
             return Ok(());
         }
+        self.send_batch(&batch, || Some(Cow::Borrowed(transaction)))
+    }
+
+    /// Sends what is encoded; the transaction is asked for only where its mistakes are to be told.
+    pub(crate) fn send_batch<'t>(
+        &self,
+        batch: &Batch,
+        transaction: impl FnOnce() -> Option<Cow<'t, Transaction>>,
+    ) -> Result<(), CommitError> {
         self.channel.make_room(batch.bytes.len());
         match self.channel.send(&batch.bytes) {
             Ok(()) => {}
@@ -133,11 +146,7 @@ impl<Where> Socket<Where> {
                 return Err(KernelError::Io { what: crate::read::RULES, errno }.into());
             }
         }
-        self.outcome(&batch, transaction)
-    }
-
-    fn outcome(&self, batch: &Batch, transaction: &Transaction) -> Result<(), CommitError> {
-        let mut refusals = Vec::new();
+        let mut answers = Vec::new();
         let mut acknowledged = false;
         let mut raced = false;
         let lost = self.channel.answers(|message| {
@@ -149,13 +158,16 @@ impl<Where> Socket<Where> {
             } else if Errno::from_raw_os_error(answer.errno) == STALE {
                 raced = true;
             } else {
-                refusals.push(refusal(batch, transaction, message.seq, answer));
+                answers.push((message.seq, answer));
             }
         })?;
         if raced {
             return Err(CommitError::Raced);
         }
-        if !refusals.is_empty() {
+        if !answers.is_empty() {
+            let transaction = transaction().ok_or(CommitError::NotOurs)?;
+            let mut refusals: Vec<Refusal> =
+                answers.into_iter().map(|(seq, answer)| refusal(batch, &transaction, seq, answer)).collect();
             refusals.sort_by_key(|one| one.step);
             return Err(CommitError::Refused(refusals));
         }

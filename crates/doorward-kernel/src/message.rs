@@ -29,8 +29,8 @@ const ERROR: u16 = 2;
 const DONE: u16 = 3;
 /// `NFNL_SUBSYS_NFTABLES`.
 const NFTABLES: u8 = 10;
-const BATCH_BEGIN: u16 = 0x10;
-const BATCH_END: u16 = 0x11;
+pub(crate) const BATCH_BEGIN: u16 = 0x10;
+pub(crate) const BATCH_END: u16 = 0x11;
 const BATCH_GENID: u16 = 1;
 /// Length of `struct nlmsghdr`.
 pub(crate) const HEADER: usize = 16;

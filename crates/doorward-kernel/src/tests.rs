@@ -3,8 +3,9 @@
 use doorward::ruleset::{Base, ChainKind};
 use doorward::ruleset::{
     Bitop, Chain, CmpOp, CtDir, CtKey, Data, DataType, Dynset, DynsetOp, Element, Elements, Expr, Fib,
-    FibResult, Hook, Limit, LimitUnit, Log, LookupTarget, MetaKey, Nat, NatRange, Object, ObjectKind,
-    PayloadBase, Policy, Reg, Reject, Rule, Set, Step, TableFamily, Transaction, Udata, Verdict, set_flags,
+    FibResult, Hook, KeyPart, Limit, LimitUnit, Log, LookupTarget, MetaKey, Nat, NatRange, Object,
+    ObjectKind, PayloadBase, Policy, Reg, Reject, Rule, Set, Step, TableFamily, Transaction, Udata, Verdict,
+    set_flags,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -12,6 +13,7 @@ use proptest::prelude::*;
 
 use crate::decode::{Item, decode_message};
 use crate::encode::batch;
+use crate::sealed::decode;
 
 fn name() -> impl Strategy<Value = String> {
     prop_oneof!["[a-zA-Z0-9_.-]{1,30}", "[^\0]{1,20}"]
@@ -428,6 +430,36 @@ proptest! {
         }
         bytes.truncate(cut.index(bytes.len()) + 1);
         let _ = decode_message(&bytes);
+        let _ = decode(&bytes);
+    }
+}
+
+/// Every kind of step comes back from the bytes of its transaction.
+#[test]
+fn steps_survive() {
+    let mut transaction = Transaction::on(TableFamily::Inet, "t");
+    let name = || "n".to_owned();
+    let elements = || Elements::Plain(vec![1, 2, 3, 4, 5, 6, 7, 8]);
+    let object = ObjectKind::Counter { packets: 1, bytes: 2 };
+    transaction.steps = vec![
+        Step::AddTable { flags: 0, udata: Udata(vec![1]) },
+        Step::AddObject(Object { name: name(), kind: object, udata: Udata::default() }),
+        Step::AddChain { name: name(), base: None, udata: Udata::default() },
+        Step::AddSet(Set::over("n", &[KeyPart::Addr4])),
+        Step::AddElements { set: name(), flags: 0, key_len: 4, elements: elements() },
+        Step::AddRule { chain: name(), rule: Rule::new(vec![Expr::Verdict(Verdict::Drop)]) },
+        Step::DeleteElements { set: name(), flags: 0, key_len: 4, elements: elements() },
+        Step::FlushSet(name()),
+        Step::FlushChain(name()),
+        Step::DeleteSet(name()),
+        Step::DeleteChain(name()),
+        Step::DeleteObject { kind: 1, name: name() },
+        Step::DeleteTable,
+    ];
+    for generation in [None, Some(7)] {
+        let bytes = batch(&transaction, generation).unwrap().bytes;
+        assert_eq!(decode(&bytes).as_ref(), Some(&transaction));
+        assert_eq!(decode(&bytes[..bytes.len() - 4]), None);
     }
 }
 

@@ -510,3 +510,34 @@ fn abilities_are_tried_without_a_trace() {
     assert_eq!(read(&socket), Ruleset::default());
     assert_eq!(socket.generation().unwrap(), before);
 }
+
+#[test]
+fn the_time_that_is_left_is_read_alone() {
+    if skip::without_root() {
+        return;
+    }
+    let (_own, socket) = fresh();
+    let named = |table: &str, set: &str| doorward_kernel::SetName {
+        family: FAMILY,
+        table: table.to_owned(),
+        set: set.to_owned(),
+    };
+    assert_eq!(socket.lifetimes(&named("t", "armed")).unwrap(), None);
+    load(
+        "table inet t {\nset armed { type mark; flags timeout; }\nset plain { type mark; elements = { 1, 2 } }\n}\n",
+    );
+    assert_eq!(socket.lifetimes(&named("t", "gone")).unwrap(), None);
+    assert_eq!(socket.lifetimes(&named("t", "armed")).unwrap(), Some(Vec::new()));
+    load("add element inet t armed { 0 timeout 90s, 1 timeout 40ms, 2 }\n");
+    std::thread::sleep(std::time::Duration::from_millis(80));
+    let mut all = socket.lifetimes(&named("t", "armed")).unwrap().unwrap();
+    all.sort();
+    let [armed, forever] = &all[..] else { panic!("{all:?}") };
+    assert_eq!((&armed.key[..], armed.timeout), (&[0; 4][..], Some(90_000)));
+    let left = armed.expiration.unwrap();
+    assert!((60_000..90_000).contains(&left), "{left}");
+    assert_eq!((forever.timeout, forever.expiration), (None, None));
+    let plain = socket.lifetimes(&named("t", "plain")).unwrap().unwrap();
+    assert_eq!(plain.len(), 2);
+    assert!(plain.iter().all(|one| one.timeout.is_none() && one.key.len() == 4));
+}

@@ -7,6 +7,7 @@
 mod checked;
 mod expr;
 mod outcome;
+mod sealed;
 mod set;
 mod transaction;
 mod udata;
@@ -17,6 +18,7 @@ pub use expr::{
     MetaKey, Nat, NatRange, PayloadBase, Reg, Reject, Verdict, exthdr,
 };
 pub use outcome::{Refused, Why};
+pub use sealed::{SEALED_VERSION, SealError, Sealed};
 pub use set::{Data, DataType, Element, Elements, KeyPart, Set, set_flags};
 pub use transaction::{Step, Transaction};
 pub use udata::{Udata, comment, comment_of, key_typeof, mark_verdict_map};

@@ -89,6 +89,15 @@ impl Elements {
             Elements::Full(list) => list.len(),
         }
     }
+
+    fn into_full(self, key_len: u32) -> Vec<Element> {
+        match self {
+            Elements::Plain(bytes) => {
+                bytes.chunks_exact(key_len.max(1) as usize).map(|key| Element::of(key.to_vec())).collect()
+            }
+            Elements::Full(list) => list,
+        }
+    }
 }
 
 /// An element.
@@ -234,6 +243,23 @@ impl Set {
             elements: Elements::Full(Vec::new()),
             ..*self
         }
+    }
+
+    /// Puts elements behind those that are there.
+    pub(super) fn add(&mut self, more: Elements) {
+        let len = self.key_len;
+        self.elements = match (std::mem::replace(&mut self.elements, Elements::Full(Vec::new())), more) {
+            (Elements::Plain(mut all), Elements::Plain(more)) => {
+                all.extend(more);
+                Elements::Plain(all)
+            }
+            (all, more) if all.count(len) == 0 => more,
+            (all, more) => {
+                let mut all = all.into_full(len);
+                all.append(&mut more.into_full(len));
+                Elements::Full(all)
+            }
+        };
     }
 
     /// A verdict map over these parts.

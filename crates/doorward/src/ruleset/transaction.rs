@@ -110,6 +110,35 @@ impl Transaction {
         }
         transaction
     }
+
+    /// The table that it makes where none is: the other way around from [`Transaction::create`]. None if it also
+    /// takes away or empties something, or adds to what it does not make.
+    #[must_use]
+    pub fn creates(self) -> Option<Table> {
+        let mut table = Table::new(self.family, self.table);
+        let mut made = false;
+        for step in self.steps {
+            match step {
+                Step::AddTable { flags, udata } => {
+                    made = true;
+                    (table.flags, table.udata) = (flags, udata);
+                }
+                Step::AddObject(object) => table.objects.push(object),
+                Step::AddChain { name, base, udata } => {
+                    table.chains.push(Chain { name, base, udata, rules: Vec::new() });
+                }
+                Step::AddRule { chain, rule } => {
+                    table.chains.iter_mut().find(|one| one.name == chain)?.rules.push(rule);
+                }
+                Step::AddSet(set) => table.sets.push(set),
+                Step::AddElements { set, elements, .. } => {
+                    table.sets.iter_mut().find(|one| one.name == set)?.add(elements);
+                }
+                _ => return None,
+            }
+        }
+        made.then_some(table)
+    }
 }
 
 impl Step {
