@@ -2,14 +2,17 @@
 
 use crate::cli::STATE;
 use crate::exit::{Exit, Failure};
+use crate::folder::Folder;
 use crate::terminal::Terminal;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// Its name in the folder.
+const NAME: &str = "lock";
 /// So long another one is waited for: more than the largest policy needs.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// So often it is tried again.
@@ -25,14 +28,8 @@ pub(crate) struct Lock {
 pub(crate) fn take(state: &Path, terminal: &mut Terminal) -> Result<Lock, Failure> {
     // What is said for state is meant for all that is kept beside the policy.
     let folder = if state == Path::new(STATE) { PathBuf::from("/run/doorward") } else { state.to_owned() };
-    let path = folder.join("lock");
-    let refused = |error: std::io::Error| {
-        Failure::new(Exit::System, format!("`{}` cannot be locked: {error}", path.display()))
-            .way_out("run it as root, or name a folder of yours with --state")
-    };
-    DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(refused)?;
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(refused)?;
+    let folder = Folder::make(&folder)?;
+    let file = folder.always(NAME)?;
     let began = Instant::now();
     let mut said = false;
     loop {
@@ -50,7 +47,7 @@ pub(crate) fn take(state: &Path, terminal: &mut Terminal) -> Result<Lock, Failur
                 let message = format!("{} has been changing the firewall for {seconds} s", holder(&file));
                 return Err(Failure::new(Exit::System, message).way_out("try again when it is done"));
             }
-            Err(errno) => return Err(refused(errno.into())),
+            Err(errno) => return Err(folder.failed(NAME, "be locked", &errno.into())),
         }
     }
     Ok(Lock { _file: file })

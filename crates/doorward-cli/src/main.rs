@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod expectations;
 mod files;
+mod folder;
 mod host;
 mod json;
 mod kernel;

@@ -359,6 +359,11 @@ fn folders_of_others_are_refused() {
         .with("policy.dw", "include \"more.d\"\ndefine spam = file \"lists/spam.txt\"\nblock from spam\n")
         .with("more.d/ssh.dw", "allow ssh\n")
         .with("lists/spam.txt", "192.0.2.1\n");
+    // The state is elsewhere: what lies below a folder of others is refused before the policy is looked at.
+    let state = Folder::new();
+    let apply = |folder: &Folder, file: &str| {
+        folder.run(["apply", "--no-trial", "--state", state.path().to_str().unwrap(), file])
+    };
     apply(&folder, "policy.dw").well();
     let before = socket.generation().unwrap();
     for inner in [".", "more.d", "lists"] {
