@@ -11,7 +11,7 @@ use std::fs;
 use std::net::IpAddr;
 
 /// What is asked of the host for one policy.
-#[derive(Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Facts {
     /// For resolving names.
     pub named: Host,
@@ -143,6 +143,11 @@ fn user(line: &str) -> Option<(String, (u32, u32))> {
 
 fn is_bridge(link: &Link) -> bool {
     link.kind.as_deref() == Some("bridge")
+}
+
+/// The name of a user, if it has one here.
+pub(crate) fn user_name(uid: u32) -> Option<String> {
+    accounts("/etc/passwd").into_iter().find(|(_, number)| *number == uid).map(|(name, _)| name)
 }
 
 /// Names and numbers of a file like `/etc/passwd`. Local files only: nothing is asked over the network.

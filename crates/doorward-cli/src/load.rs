@@ -40,11 +40,13 @@ pub(crate) struct Loaded {
     pub expectations: Vec<Expected>,
 }
 
-/// Loads what was proven, if whoever asks is content with the proof. Nothing of it took effect if this fails.
+/// Loads what was proven, if whoever asks is content with the proof. `before` hears the number of the generation
+/// before the kernel is asked, each time that it is. Nothing took effect if this fails.
 pub(crate) fn load(
     guard: Guard<Anywhere>,
     policy: &Sound,
     mut content: impl FnMut(&Proof) -> Result<(), Stop>,
+    mut before: impl FnMut(u8) -> Result<(), Stop>,
 ) -> Result<Loaded, Stop> {
     let socket = Socket::open(guard).map_err(|error| kernel::unread(&error))?;
     let began = Instant::now();
@@ -52,6 +54,7 @@ pub(crate) fn load(
     loop {
         tries += 1;
         let attempt = Attempt::prepare(&socket, policy, &mut content)?;
+        before(attempt.generation)?;
         match socket.load(&attempt.transaction, Some(attempt.seen)) {
             Ok(()) => return Ok(attempt.done(socket)),
             Err(CommitError::Raced) if tries < TRIES && began.elapsed() < PATIENCE => {}

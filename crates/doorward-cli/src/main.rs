@@ -15,6 +15,10 @@ mod needless;
 mod policy;
 mod rehearse;
 mod side;
+#[cfg(test)]
+#[path = "../../../tests/support/skip.rs"]
+mod skip;
+mod store;
 mod terminal;
 mod text;
 mod traffic;

@@ -12,7 +12,7 @@ const NAMED: usize = 3;
 
 /// Warnings, in the order of the text, of what nothing was said about yet.
 pub(crate) fn warnings(policy: &Policy, resolved: &Resolved) -> Vec<Report> {
-    let own = AddrSet::new(policy.host.own.iter().map(|addr| Prefix::host(*addr)), []);
+    let own = AddrSet::new(policy.facts.own.own.iter().map(|addr| Prefix::host(*addr)), []);
     // Where it is too much to tell apart, nothing is claimed.
     let found = prove::needless(resolved, &own).unwrap_or_default();
     // A policy without errors has a rule for each such sentence, in the same order.

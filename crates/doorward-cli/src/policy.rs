@@ -2,13 +2,14 @@
 
 use crate::exit::{Exit, Failure, Stop};
 use crate::files::Disk;
-use crate::host;
+use crate::host::{self, Facts};
 use crate::json;
 use crate::terminal::Terminal;
 use crate::text::{Tone, count};
 use doorward::meaning;
 use doorward::report::{Report, Severity};
-use doorward::resolve::{self, Loaded, Resolved};
+use doorward::resolve::{self, Files, Loaded, Resolved};
+
 use serde_json::{Value, json};
 
 /// A policy and what is to say about it.
@@ -19,8 +20,8 @@ pub(crate) struct Policy {
     pub resolved: Option<Resolved>,
     /// Errors and warnings, in the order of the text.
     pub reports: Vec<Report>,
-    /// What its meaning asks of the host.
-    pub host: meaning::Host,
+    /// What was asked of the host.
+    pub facts: Facts,
 }
 
 /// A policy without errors.
@@ -29,20 +30,27 @@ pub(crate) struct Sound {
     pub loaded: Loaded,
     /// Without names.
     pub resolved: Resolved,
+    /// What names were resolved against.
+    pub named: resolve::Host,
     /// What its meaning asks of the host.
     pub host: meaning::Host,
 }
 
 /// Reads and resolves. Mistakes are in the reports; where there is no text at all there is nothing to point at.
 pub(crate) fn open(disk: &Disk) -> Result<Policy, Failure> {
-    let loaded = resolve::load(disk, disk.main());
+    open_as(disk, disk.main(), host::facts)
+}
+
+/// The same from any files, with these facts.
+fn open_as(files: &dyn Files, main: &str, facts: impl FnOnce(&Loaded) -> Facts) -> Result<Policy, Failure> {
+    let loaded = resolve::load(files, main);
     if let Some(report) = loaded.reports.iter().find(|report| report.id == "policy-not-read") {
         let failure = Failure::new(Exit::System, &report.message);
         return Err(report.ways_out.iter().fold(failure, Failure::way_out));
     }
-    let facts = host::facts(&loaded);
+    let facts = facts(&loaded);
     let (resolved, reports) = resolve::resolve(&loaded, &facts.named);
-    Ok(Policy { loaded, resolved, reports, host: facts.own })
+    Ok(Policy { loaded, resolved, reports, facts })
 }
 
 /// Reads and resolves for a command that needs a policy without errors; what is to say is said.
@@ -50,7 +58,28 @@ pub(crate) fn need(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<S
     sound(open(disk)?, json, terminal, true)
 }
 
-/// The same for a command that is about something else than the text: of warnings it says nothing.
+/// The same from files that stand between the disk and the library.
+pub(crate) fn need_through(
+    files: &dyn Files,
+    main: &str,
+    json: bool,
+    terminal: &mut Terminal,
+) -> Result<Sound, Stop> {
+    sound(open_as(files, main, host::facts)?, json, terminal, true)
+}
+
+/// A policy as it was resolved once, from what was read and asked then; of warnings it says nothing.
+pub(crate) fn as_then(
+    files: &dyn Files,
+    main: &str,
+    facts: Facts,
+    json: bool,
+    terminal: &mut Terminal,
+) -> Result<Sound, Stop> {
+    sound(open_as(files, main, |_| facts)?, json, terminal, false)
+}
+
+/// The same as [`need`] for a command that is about something else than the text: of warnings it says nothing.
 pub(crate) fn need_quietly(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<Sound, Stop> {
     sound(open(disk)?, json, terminal, false)
 }
@@ -67,7 +96,10 @@ fn sound(policy: Policy, json: bool, terminal: &mut Terminal, warnings: bool) ->
         policy.show(terminal, false);
     }
     match policy.resolved {
-        Some(resolved) => Ok(Sound { loaded: policy.loaded, resolved, host: policy.host }),
+        Some(resolved) => {
+            let Facts { named, own } = policy.facts;
+            Ok(Sound { loaded: policy.loaded, resolved, named, host: own })
+        }
         None => {
             if !json {
                 terminal.failure(&broken(errors));

@@ -292,6 +292,8 @@ fn a_refusal_leaves_what_was() {
     assert!(said.err.contains("the kernel refused what is built in (banned):"), "{}", said.err);
     assert!(said.err.ends_with("nothing was loaded\n"), "{}", said.err);
     assert_eq!(socket.read(&ours()).unwrap(), before);
+    assert!(!folder.path().join("state/confirmed").exists(), "what the kernel did not take is not confirmed");
+    assert!(!folder.path().join("state/.new-confirmed").exists());
 }
 
 /// Ordinary users are told what they need; nothing changes.

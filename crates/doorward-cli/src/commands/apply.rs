@@ -5,16 +5,19 @@ use crate::cli::Apply;
 use crate::exit::{Exit, Failure, Stop};
 use crate::expectations;
 use crate::files::Disk;
+use crate::host::{self, Facts};
 use crate::json;
 use crate::load::{self, Loaded};
 use crate::lock;
 use crate::policy::{self, Sound};
+use crate::store::{Draft, Moment, Prepared, Record, Recorder, Who, Writer};
 use crate::terminal::Terminal;
 use crate::text::{Cell, Line, Tone, cell, count, table};
 use doorward::prove::{Answer, Outcome as Expected};
 use doorward::report::Origin;
 use doorward::resolve;
 use doorward::resolve::model::{Verdict, Way};
+use doorward::syntax::ast::{Sentence, SentenceKind};
 use doorward_kernel::guard;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -24,13 +27,16 @@ use std::time::Instant;
 const MOST_TOLD: usize = 200;
 /// Nothing changed.
 const CLOSING: &str = "nothing was loaded";
+/// The kernel has it, the disk has not.
+const HALF: &str = "the policy is in force now, but it is not the one that boot would load";
 
 pub(super) fn run(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
     if !args.no_trial {
         return Err(no_trials_yet().into());
     }
     let closed = |stop: Stop| match stop {
-        Stop::Failed(failure) => Stop::Failed(failure.closing(CLOSING)),
+        Stop::Failed(failure) if failure.closing.is_none() => Stop::Failed(failure.closing(CLOSING)),
+        failed @ Stop::Failed(_) => failed,
         said @ Stop::Said(_) => said,
     };
     in_force(args, state, terminal).map_err(closed).inspect_err(|stop| {
@@ -56,28 +62,87 @@ fn in_force(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
         Failure::new(Exit::Refused, error)
             .way_out("DOORWARD_FORBID_HOST=1 forbids it: run this in a network namespace, for example by `ip netns exec`")
     })?;
-    let _lock = lock::take(state, terminal)?;
+    let lock = lock::take(state, terminal)?;
     let disk = Disk::wary(&args.file);
-    let policy = policy::need(&disk, args.output.json, terminal)?;
+    let files = Recorder::new(&disk, disk.main());
+    let policy = policy::need_through(&files, disk.main(), args.output.json, terminal)?;
+    let record = files.record();
     if let Some(failure) = changed_by_others(&disk) {
         return Err(failure.into());
     }
     terminal.progress("proving and loading", policy.resolved.rules.len() > MOST_TOLD);
-    let loaded = load::load(guard, &policy, |proof| {
-        broken(&proof.expectations, args.output.json, terminal).map_or(Ok(()), Err)
-    })?;
+    let writer = Writer::open(state, &lock)?;
+    let facts = Facts { named: policy.named.clone(), own: policy.host.clone() };
+    let mut pending = Pending::new(&writer, &record, &facts, &policy.loaded);
+    let loaded = load::load(
+        guard,
+        &policy,
+        |proof| broken(&proof.expectations, args.output.json, terminal).map_or(Ok(()), Err),
+        |kernel| Ok(pending.save(kernel)?),
+    )?;
+    let took = milliseconds(began);
+    let confirmed = pending.count();
     let told = Told::of(&policy, &loaded.expectations);
     if args.output.json {
-        terminal.json(&told.json(&loaded, began));
+        // One value is the answer: where the pointer failed, that is it.
+        if confirmed.is_ok() {
+            terminal.json(&told.json(&loaded, took));
+        }
     } else {
-        told.show(&loaded, began, terminal);
+        told.show(&loaded, took, terminal);
     }
     // The kernel takes its time when the socket is closed; all is said before.
     terminal.flush();
     drop(loaded.socket);
     // As in `load`: the end of the process gives the memory back.
-    std::mem::forget((policy, told));
+    std::mem::forget((policy, told, record));
+    confirmed?;
     Ok(Exit::Done)
+}
+
+/// The generation on disk, saved before the kernel is asked and confirmed after it took it.
+struct Pending<'a> {
+    writer: &'a Writer<'a>,
+    draft: Draft<'a>,
+    /// With the number that it has in the kernel.
+    saved: Option<(u8, Prepared<'a>)>,
+}
+
+impl<'a> Pending<'a> {
+    fn new(
+        writer: &'a Writer<'a>,
+        record: &'a Record,
+        facts: &'a Facts,
+        read: &resolve::Loaded,
+    ) -> Pending<'a> {
+        let uid = rustix::process::getuid().as_raw();
+        let draft = Draft {
+            record,
+            facts,
+            sentences: read.sentences.iter().filter(|one| does_something(one)).count(),
+            kernel: 0,
+            artifact: None,
+            ssh_ports: &[],
+            who: Who { uid, name: host::user_name(uid), peer: None },
+            when: Moment::now(),
+        };
+        Pending { writer, draft, saved: None }
+    }
+
+    /// Saves it, if it was not saved with this number already: the kernel may be asked several times.
+    fn save(&mut self, kernel: u8) -> Result<(), Failure> {
+        if self.saved.as_ref().is_none_or(|(number, _)| *number != kernel) {
+            self.saved = None;
+            self.draft.kernel = kernel;
+            let number = self.writer.save(&self.draft, None)?;
+            self.saved = Some((kernel, self.writer.prepare(number, self.draft.when, &self.draft.who)?));
+        }
+        Ok(())
+    }
+
+    fn count(self) -> Result<(), Failure> {
+        self.saved.map_or(Ok(()), |(_, prepared)| prepared.count()).map_err(|failure| failure.closing(HALF))
+    }
 }
 
 /// Whoever can change the policy has the firewall.
@@ -116,6 +181,10 @@ fn broken(expected: &[Expected], json: bool, terminal: &mut Terminal) -> Option<
     Some(failure.into())
 }
 
+fn does_something(sentence: &Sentence) -> bool {
+    !matches!(sentence.kind, SentenceKind::Define(_))
+}
+
 /// What takes effect, in the order of the text.
 struct Told {
     sentences: Vec<Origin>,
@@ -150,7 +219,7 @@ impl Told {
         Told { sentences, defaults: defaults.join(", "), blocks }
     }
 
-    fn show(&self, loaded: &Loaded, began: Instant, terminal: &mut Terminal) {
+    fn show(&self, loaded: &Loaded, took: f64, terminal: &mut Terminal) {
         let built_in = || cell(Tone::Faint, "built in");
         let mut rows: Vec<Vec<Cell>> = Vec::new();
         if !self.defaults.is_empty() {
@@ -189,12 +258,12 @@ impl Told {
             "generation {} is in force: {} in {:.1} ms",
             loaded.generation,
             count(self.sentences.len(), "sentence"),
-            milliseconds(began)
+            took
         );
         terminal.line(Line::of(Tone::Strong, summary));
     }
 
-    fn json(&self, loaded: &Loaded, began: Instant) -> Value {
+    fn json(&self, loaded: &Loaded, took: f64) -> Value {
         let gone: Vec<Value> = loaded
             .gone
             .iter()
@@ -207,7 +276,7 @@ impl Told {
             "kernel_rules": loaded.rules,
             "carried": loaded.carried,
             "gone": gone,
-            "milliseconds": (milliseconds(began) * 1000.0).round() / 1000.0,
+            "milliseconds": (took * 1000.0).round() / 1000.0,
         })
     }
 }

@@ -27,12 +27,12 @@ pub(super) fn run(args: &OnePolicy, terminal: &mut Terminal) -> Outcome {
     }
     let proven = policy.resolved.as_ref().map(|resolved| {
         terminal.progress("proving", resolved.rules.len() > MANY);
-        prove::compiled(resolved, &policy.host, &Options::default(), &BySide::of(resolved))
+        prove::compiled(resolved, &policy.facts.own, &Options::default(), &BySide::of(resolved))
     });
     let outcomes: &[Expected] = proven.as_ref().map_or(&[], |(_, proof)| &proof.expectations);
     let broken = outcomes.iter().filter(|outcome| expectations::is_broken(outcome)).count();
     let unequal = match (&policy.resolved, &proven) {
-        (Some(resolved), Some((None, proof))) => expectations::unequal(proof, resolved, &policy.host),
+        (Some(resolved), Some((None, proof))) => expectations::unequal(proof, resolved, &policy.facts.own),
         _ => None,
     };
     let exit = match (&policy.resolved, broken, &unequal) {

@@ -1,10 +1,8 @@
 //! Each built-in promise is tried in a way that can fail: a program without its rule is found out.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[path = "../../../../tests/support/skip.rs"]
-mod skip;
-
 use super::{Options, Rehearsal, rehearse};
+use crate::skip;
 use doorward::compile::{self, compile};
 use doorward::resolve::{self, MemoryFiles, Resolved};
 use doorward::ruleset::{Rule, Table, comment_of, udata_kind};
