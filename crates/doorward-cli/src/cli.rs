@@ -97,10 +97,13 @@ let in anew. A policy called `kernel` is `./kernel`.")]
   doorward verify
   doorward verify --json policy.dw | jq .ok
 
+Without FILE it is about the policy as it was confirmed last, whatever became
+of its files since; if none ever was, about /etc/doorward/policy.dw.
+
 The rules of the kernel are read back and compared with the policy for every
 packet there can be. Rules of others are looked at, too: what they drop is
 dropped, whatever the policy lets in.")]
-    Verify(OnePolicy),
+    Verify(Verify),
 
     /// Tell whether the firewall is active, and how often each sentence was hit
     #[command(after_help = "Examples:
@@ -282,6 +285,15 @@ pub(crate) struct Plan {
     pub examples: bool,
     #[command(flatten)]
     pub policy: OnePolicy,
+}
+
+/// `verify`
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub output: Output,
+    /// The policy, instead of the confirmed one
+    pub file: Option<PathBuf>,
 }
 
 /// `show`

@@ -36,7 +36,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
             (services::run(word.as_deref(), output, terminal), output.json)
         }
         Command::Plan(args) => (plan::run(&args, terminal), args.policy.output.json),
-        Command::Verify(args) => (verify::run(&args, terminal), args.output.json),
+        Command::Verify(args) => (verify::run(&args, &state, terminal), args.output.json),
         Command::Rehearse(args) => (rehearse::run(&args, terminal), args.policy.output.json),
         Command::List(List { policy, what: None }) => (list::run(&policy, terminal), policy.output.json),
     };

@@ -1,14 +1,15 @@
 //! `verify`: proves that the kernel does what the policy says, or shows what is otherwise; repairs nothing.
 
 use super::{Outcome, show};
-use crate::cli::OnePolicy;
-use crate::exit::{Exit, Failure};
+use crate::cli::{POLICY, Verify};
+use crate::exit::{Exit, Failure, Stop};
 use crate::files::Disk;
 use crate::host::Around;
 use crate::json;
 use crate::kernel;
 use crate::policy::{self, Sound};
 use crate::side::BySide;
+use crate::store::Store;
 use crate::terminal::Terminal;
 use crate::text::{Line, Tone};
 use crate::traffic;
@@ -20,22 +21,43 @@ use doorward::resolve;
 use doorward::ruleset::{Table, TableFamily, set_flags};
 use doorward_kernel::{Reader, Scope, SetName};
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// From so many sentences on it is said that a proof takes its time.
 const MANY: usize = 1000;
 
-pub(super) fn run(args: &OnePolicy, terminal: &mut Terminal) -> Outcome {
-    let policy = policy::need_quietly(&Disk::new(&args.file), args.output.json, terminal)?;
+pub(super) fn run(args: &Verify, state: &Path, terminal: &mut Terminal) -> Outcome {
+    let (policy, shown) = asked(args, state, terminal)?;
     let held = Held::read()?;
     terminal.progress("proving", policy.resolved.rules.len() > MANY);
-    let said =
-        Said::of(policy, &held, &args.file.to_string_lossy()).map_err(|why| traffic::not_proven(&why))?;
+    let said = Said::of(policy, &held, &shown).map_err(|why| traffic::not_proven(&why))?;
     if args.output.json {
         terminal.json(&said.json());
     } else {
         said.show(terminal);
     }
     Ok(if said.holds() { Exit::Done } else { Exit::False })
+}
+
+/// The policy that was named, or else the confirmed one, with what it is called.
+fn asked(args: &Verify, state: &Path, terminal: &mut Terminal) -> Result<(Sound, String), Stop> {
+    let json = args.output.json;
+    if let Some(file) = &args.file {
+        let policy = policy::need_quietly(&Disk::new(file), json, terminal)?;
+        return Ok((policy, file.to_string_lossy().into_owned()));
+    }
+    if let Some(store) = Store::open(state)?
+        && let Some(pointer) = store.confirmed()?
+    {
+        let number = pointer.confirmed.generation;
+        let record = store.replay(number)?;
+        // What boot loads is no less a part of it.
+        store.artifact(number)?;
+        let facts = store.index(number)?.facts();
+        let policy = policy::as_then(&record, &record.main, facts, json, terminal)?;
+        return Ok((policy, record.main));
+    }
+    Ok((policy::need_quietly(&Disk::new(Path::new(POLICY)), json, terminal)?, POLICY.to_owned()))
 }
 
 /// What the kernel holds.
