@@ -9,6 +9,7 @@ use doorward_kernel::link::{Link, Links};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 /// What is asked of the host for one policy.
 #[derive(Default)]
@@ -146,7 +147,7 @@ fn is_bridge(link: &Link) -> bool {
 }
 
 /// Names and numbers of a file like `/etc/passwd`. Local files only: nothing is asked over the network.
-fn accounts(path: &str) -> BTreeMap<String, u32> {
+pub(crate) fn accounts(path: impl AsRef<Path>) -> BTreeMap<String, u32> {
     let bytes = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes).lines().filter_map(account).collect()
 }

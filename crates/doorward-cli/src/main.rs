@@ -13,6 +13,8 @@ mod lock;
 mod needless;
 mod policy;
 mod rehearse;
+#[cfg(debug_assertions)]
+mod session;
 mod side;
 mod terminal;
 mod text;
