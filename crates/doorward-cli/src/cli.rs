@@ -151,6 +151,11 @@ Real packets are sent from a simulated outside, and what the kernel does with
 each is held against what the policy promises. This host's own network is not
 touched.")]
     Rehearse(Rehearse),
+
+    /// Tell who asks, for tests
+    #[cfg(debug_assertions)]
+    #[command(hide = true)]
+    Session,
 }
 
 /// Whether to answer for programs.

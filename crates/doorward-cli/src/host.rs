@@ -9,6 +9,7 @@ use doorward_kernel::link::{Link, Links};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 /// What is asked of the host for one policy.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -151,7 +152,7 @@ pub(crate) fn user_name(uid: u32) -> Option<String> {
 }
 
 /// Names and numbers of a file like `/etc/passwd`. Local files only: nothing is asked over the network.
-fn accounts(path: &str) -> BTreeMap<String, u32> {
+pub(crate) fn accounts(path: impl AsRef<Path>) -> BTreeMap<String, u32> {
     let bytes = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes).lines().filter_map(account).collect()
 }

@@ -14,6 +14,8 @@ mod lock;
 mod needless;
 mod policy;
 mod rehearse;
+#[cfg(debug_assertions)]
+mod session;
 mod side;
 #[cfg(test)]
 #[path = "../../../tests/support/skip.rs"]

@@ -9,6 +9,8 @@ mod list;
 mod plan;
 mod rehearse;
 mod services;
+#[cfg(debug_assertions)]
+mod session;
 mod show;
 mod status;
 mod verify;
@@ -38,6 +40,8 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::Plan(args) => (plan::run(&args, terminal), args.policy.output.json),
         Command::Verify(args) => (verify::run(&args, &state, terminal), args.output.json),
         Command::Rehearse(args) => (rehearse::run(&args, terminal), args.policy.output.json),
+        #[cfg(debug_assertions)]
+        Command::Session => (session::run(terminal), true),
         Command::List(List { policy, what: None }) => (list::run(&policy, terminal), policy.output.json),
     };
     match outcome {
