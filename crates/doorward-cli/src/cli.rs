@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where the policy is, if nobody says.
 pub(crate) const POLICY: &str = "/etc/doorward/policy.dw";
@@ -70,15 +71,42 @@ pub(crate) enum Command {
   doorward export --format nft policy.dw | ip netns exec lab nft -f -")]
     Export(Export),
 
-    /// Put a policy in force, in one transaction
+    /// Try a policy: the kernel takes it back by itself, unless it is confirmed
     #[command(after_help = "Examples:
-  doorward apply --no-trial
-  doorward apply --no-trial policy.dw
+  doorward apply                      try it for 90 s, and wait how it ends
+  doorward apply --for 5m policy.dw   more time to look around
+  doorward apply --detach             leave the terminal; the kernel keeps time
+  doorward apply --no-trial           at once and for good: for scripts
 
-Trials, which the kernel ends by itself unless they are confirmed, come in a
-later version. Until then --no-trial is the only form: a policy that locks you
-out stays.")]
+Confirm from a NEW session: that shows that you can come in. Without it, the
+rules from before judge again when the time is over, whatever happens to this
+command, its terminal or the disk. Ctrl-C takes it back at once.")]
     Apply(Apply),
+
+    /// Keep the policy that is on trial
+    #[command(after_help = "Examples:
+  doorward confirm            in a new SSH session, or at the machine itself
+  doorward confirm --here     from wherever this is; nobody knows whether you
+                              can come in again
+
+Only a session whose connection the new policy let in shows that you can come
+in. A command without a terminal, or over a connection from before the trial,
+is refused.")]
+    Confirm(Confirm),
+
+    /// Take back the policy that is on trial, or try an earlier one
+    #[command(after_help = "Examples:
+  doorward rollback        end the trial: the rules from before judge again
+  doorward rollback 41     try generation 41, as `apply` tries a policy")]
+    Rollback(Rollback),
+
+    /// Load what was confirmed last; what boot does
+    #[command(
+        hide = true,
+        after_help = "Examples:
+  doorward boot"
+    )]
+    Boot(Output),
 
     /// Tell what a policy changes for traffic, compared with what runs
     #[command(after_help = "Examples:
@@ -266,6 +294,18 @@ pub(crate) enum Format {
 /// `apply`
 #[derive(Args, Debug)]
 pub(crate) struct Apply {
+    /// How long the trial lasts: 10s to 1h
+    #[arg(long = "for", value_name = "DURATION", default_value = "90s", value_parser = duration, conflicts_with = "no_trial")]
+    pub lasts: Duration,
+    /// Do not wait for the end of the trial
+    #[arg(long, conflicts_with = "no_trial")]
+    pub detach: bool,
+    /// End open connections that the policy no longer allows, once it is kept
+    #[arg(long)]
+    pub cut: bool,
+    /// Try it even if the session that asks could not come in again
+    #[arg(long, conflicts_with = "no_trial")]
+    pub force: bool,
     /// Put it in force for good at once
     #[arg(long)]
     pub no_trial: bool,
@@ -274,6 +314,50 @@ pub(crate) struct Apply {
     /// The policy
     #[arg(default_value = POLICY)]
     pub file: PathBuf,
+}
+
+/// `confirm`
+#[derive(Args, Debug)]
+pub(crate) struct Confirm {
+    /// Keep it without being shown that new connections are let in
+    #[arg(long)]
+    pub here: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `rollback`
+#[derive(Args, Debug)]
+pub(crate) struct Rollback {
+    /// How long the trial of an earlier generation lasts: 10s to 1h
+    #[arg(long = "for", value_name = "DURATION", default_value = "90s", value_parser = duration, requires = "generation")]
+    pub lasts: Duration,
+    /// Do not wait for the end of that trial
+    #[arg(long, requires = "generation")]
+    pub detach: bool,
+    /// Try it even if the session that asks could not come in again
+    #[arg(long, requires = "generation")]
+    pub force: bool,
+    #[command(flatten)]
+    pub output: Output,
+    /// An earlier generation
+    pub generation: Option<u64>,
+}
+
+/// A time like `90s`, `5m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err("say a number and s, m or h: 90s, 5m, 1h".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "say a number and s, m or h: 90s, 5m, 1h".to_owned())?;
+    match number.checked_mul(seconds) {
+        Some(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
+        _ => Err("a trial lasts at most 1h".to_owned()),
+    }
 }
 
 /// `plan`

@@ -21,7 +21,41 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The lock. The kernel lets go of it when the process ends, however it ends.
 #[must_use]
 pub(crate) struct Lock {
-    _file: File,
+    folder: Folder,
+    file: File,
+}
+
+impl Lock {
+    /// Lets go of it for a while, so that others can change the firewall.
+    pub(crate) fn pause(&self) {
+        // What cannot be let go of now is so at the end of the process.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+
+    /// Takes it again; waits for whoever has it.
+    pub(crate) fn resume(&self, terminal: &mut Terminal) -> Result<(), Failure> {
+        let file = &self.file;
+        let began = Instant::now();
+        let mut said = false;
+        loop {
+            match flock(file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(()),
+                Err(Errno::WOULDBLOCK) if began.elapsed() < PATIENCE => {
+                    if !said {
+                        terminal.progress(&format!("waiting for {}", holder(file)), true);
+                        said = true;
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+                Err(Errno::WOULDBLOCK) => {
+                    let seconds = PATIENCE.as_secs();
+                    let message = format!("{} has been changing the firewall for {seconds} s", holder(file));
+                    return Err(Failure::new(Exit::System, message).way_out("try again when it is done"));
+                }
+                Err(errno) => return Err(self.folder.failed(NAME, "be locked", &errno.into())),
+            }
+        }
+    }
 }
 
 /// Takes the lock; waits for whoever has it.
@@ -30,27 +64,9 @@ pub(crate) fn take(state: &Path, terminal: &mut Terminal) -> Result<Lock, Failur
     let folder = if state == Path::new(STATE) { PathBuf::from("/run/doorward") } else { state.to_owned() };
     let folder = Folder::make(&folder)?;
     let file = folder.always(NAME)?;
-    let began = Instant::now();
-    let mut said = false;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => break,
-            Err(Errno::WOULDBLOCK) if began.elapsed() < PATIENCE => {
-                if !said {
-                    terminal.progress(&format!("waiting for {}", holder(&file)), true);
-                    said = true;
-                }
-                std::thread::sleep(PAUSE);
-            }
-            Err(Errno::WOULDBLOCK) => {
-                let seconds = PATIENCE.as_secs();
-                let message = format!("{} has been changing the firewall for {seconds} s", holder(&file));
-                return Err(Failure::new(Exit::System, message).way_out("try again when it is done"));
-            }
-            Err(errno) => return Err(folder.failed(NAME, "be locked", &errno.into())),
-        }
-    }
-    Ok(Lock { _file: file })
+    let lock = Lock { folder, file };
+    lock.resume(terminal)?;
+    Ok(lock)
 }
 
 /// Who has the lock, from the kernel's own list: writing it down would cost every process that does not wait.

@@ -1,5 +1,6 @@
 //! The command: reads its arguments, does one thing, says how it went.
 
+mod change;
 mod cli;
 mod commands;
 mod exit;
@@ -14,7 +15,6 @@ mod lock;
 mod needless;
 mod policy;
 mod rehearse;
-#[cfg(debug_assertions)]
 mod session;
 mod side;
 #[cfg(test)]

@@ -79,6 +79,19 @@ pub(crate) fn as_then(
     sound(open_as(files, main, |_| facts)?, json, terminal, false)
 }
 
+/// The same for a step that has nobody to tell.
+pub(crate) fn replayed(files: &dyn Files, main: &str, facts: Facts) -> Result<Sound, Failure> {
+    let policy = open_as(files, main, |_| facts)?;
+    let Facts { named, own } = policy.facts;
+    let resolved = policy.resolved.ok_or_else(|| {
+        Failure::new(
+            Exit::System,
+            "the policy of an earlier generation has mistakes for this version of doorward",
+        )
+    })?;
+    Ok(Sound { loaded: policy.loaded, resolved, named, host: own })
+}
+
 /// The same as [`need`] for a command that is about something else than the text: of warnings it says nothing.
 pub(crate) fn need_quietly(disk: &Disk, json: bool, terminal: &mut Terminal) -> Result<Sound, Stop> {
     sound(open(disk)?, json, terminal, false)

@@ -1,148 +1,189 @@
-//! `apply --no-trial`: puts a policy in force at once, and tells each sentence as it takes effect.
+//! `apply`: puts a policy on trial, or in force at once, and tells each sentence as it takes effect.
 
 use super::Outcome;
-use crate::cli::Apply;
+use super::ended::{Ended, UNTOUCHED, ended};
+use super::told::{MOST_TOLD, Told};
+use crate::change::{Wish, World, guard, who};
+use crate::cli::{Apply, Rollback, STATE};
 use crate::exit::{Exit, Failure, Stop};
 use crate::expectations;
 use crate::files::Disk;
-use crate::host::{self, Facts};
 use crate::json;
-use crate::load::{self, Loaded};
-use crate::lock;
+use crate::lock::{self, Lock};
 use crate::policy::{self, Sound};
-use crate::store::{Draft, Moment, Prepared, Record, Recorder, Who, Writer};
+use crate::session::Session;
+use crate::store::{Record, Recorder, Store, Writer};
 use crate::terminal::Terminal;
-use crate::text::{Cell, Line, Tone, cell, count, table};
-use doorward::prove::{Answer, Outcome as Expected};
-use doorward::report::Origin;
-use doorward::resolve;
-use doorward::resolve::model::{Verdict, Way};
-use doorward::syntax::ast::{Sentence, SentenceKind};
-use doorward_kernel::guard;
-use serde_json::{Value, json};
+use crate::text::{Line, Tone, count};
+use doorward::apply::{Ending, Order};
+use doorward::prove::{Outcome as Expected, Proof};
+use doorward_kernel::{Anywhere, Guard};
+use serde_json::Value;
+use std::cell::RefCell;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// So many sentences are told one by one; nobody reads more.
-const MOST_TOLD: usize = 200;
-/// Nothing changed.
-const CLOSING: &str = "nothing was loaded";
-/// The kernel has it, the disk has not.
-const HALF: &str = "the policy is in force now, but it is not the one that boot would load";
+/// What is wanted of a policy besides its text.
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    /// None to put it in force at once.
+    pub lasts: Option<Duration>,
+    pub detach: bool,
+    pub cut: bool,
+    pub force: bool,
+    pub json: bool,
+}
 
 pub(super) fn run(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
-    if !args.no_trial {
-        return Err(no_trials_yet().into());
-    }
-    let closed = |stop: Stop| match stop {
-        Stop::Failed(failure) if failure.closing.is_none() => Stop::Failed(failure.closing(CLOSING)),
-        failed @ Stop::Failed(_) => failed,
-        said @ Stop::Said(_) => said,
-    };
-    in_force(args, state, terminal).map_err(closed).inspect_err(|stop| {
-        if let (Stop::Said(_), false) = (stop, args.output.json) {
-            terminal.note(CLOSING);
-        }
-    })
-}
-
-fn no_trials_yet() -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "trials, which end by themselves unless they are confirmed, come in a later version",
-    )
-    .way_out("`doorward apply --no-trial` puts the policy in force at once; if it locks you out, it stays so")
-    .way_out("`doorward rehearse` tries it without any risk")
-}
-
-fn in_force(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
-    let began = Instant::now();
-    let forbid = std::env::var_os("DOORWARD_FORBID_HOST").is_some_and(|value| value == "1");
-    let guard = guard::refuse_host(forbid).map_err(|error| {
-        Failure::new(Exit::Refused, error)
-            .way_out("DOORWARD_FORBID_HOST=1 forbids it: run this in a network namespace, for example by `ip netns exec`")
-    })?;
+    let json = args.output.json;
+    let lasts = (!args.no_trial).then_some(args.lasts);
+    let how = How { lasts, detach: args.detach, cut: args.cut, force: args.force, json };
+    let guard = guard()?;
     let lock = lock::take(state, terminal)?;
     let disk = Disk::wary(&args.file);
     let files = Recorder::new(&disk, disk.main());
-    let policy = policy::need_through(&files, disk.main(), args.output.json, terminal)?;
+    let policy = policy::need_through(&files, disk.main(), json, terminal)?;
     let record = files.record();
     if let Some(failure) = changed_by_others(&disk) {
-        return Err(failure.into());
+        return Err(failure.closing(UNTOUCHED).into());
+    }
+    carry_out(guard, policy, record, how, (state, &lock), terminal)
+}
+
+/// `rollback N`: what was saved is put on trial as if it were new.
+pub(super) fn earlier(args: &Rollback, generation: u64, state: &Path, terminal: &mut Terminal) -> Outcome {
+    let json = args.output.json;
+    let how = How { lasts: Some(args.lasts), detach: args.detach, cut: false, force: args.force, json };
+    let guard = guard()?;
+    let lock = lock::take(state, terminal)?;
+    let store = Store::open(state)?.ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("`{}` has no generations", state.display()))
+            .way_out("`doorward apply` makes the first")
+    })?;
+    let record = store.replay(generation)?;
+    // Names mean what they mean on this host now.
+    let policy = policy::need_through(&record, &record.main, json, terminal)?;
+    carry_out(guard, policy, record, how, (state, &lock), terminal)
+}
+
+fn carry_out(
+    guard: Guard<Anywhere>,
+    policy: Sound,
+    record: Record,
+    how: How,
+    (state, lock): (&Path, &Lock),
+    terminal: &mut Terminal,
+) -> Outcome {
+    const SHORTEST: Duration = Duration::from_secs(10);
+    let began = Instant::now();
+    let json = how.json;
+    if state == Path::new(STATE) && how.lasts.is_some_and(|lasts| lasts < SHORTEST) {
+        return Err(
+            Failure::new(Exit::Usage, "a trial lasts at least 10s: a new session needs its time").into()
+        );
     }
     terminal.progress("proving and loading", policy.resolved.rules.len() > MOST_TOLD);
-    let writer = Writer::open(state, &lock)?;
-    let facts = Facts { named: policy.named.clone(), own: policy.host.clone() };
-    let mut pending = Pending::new(&writer, &record, &facts, &policy.loaded);
-    let loaded = load::load(
-        guard,
-        &policy,
-        |proof| broken(&proof.expectations, args.output.json, terminal).map_or(Ok(()), Err),
-        |kernel| Ok(pending.save(kernel)?),
-    )?;
-    let took = milliseconds(began);
-    let confirmed = pending.count();
-    let told = Told::of(&policy, &loaded.expectations);
-    if args.output.json {
-        // One value is the answer: where the pointer failed, that is it.
-        if confirmed.is_ok() {
-            terminal.json(&told.json(&loaded, took));
+    let writer = Writer::open(state, lock).map_err(|failure| failure.closing(UNTOUCHED))?;
+    let warned: RefCell<Vec<String>> = RefCell::default();
+    let content = |proof: &Proof, terminal: &mut Terminal| {
+        broken(&proof.expectations, json, terminal).map_or(Ok(()), Err)
+    };
+    let refused = |sessions: &[Session], terminal: &mut Terminal| {
+        for session in sessions {
+            let words = not_again(session);
+            if !json {
+                terminal.note(Line::of(Tone::Doubtful, format!("warning: {words}")));
+            }
+            warned.borrow_mut().push(words);
         }
-    } else {
-        told.show(&loaded, took, terminal);
-    }
-    // The kernel takes its time when the socket is closed; all is said before.
+    };
+    let wish = Wish {
+        policy: &policy,
+        record: &record,
+        lasts: how.lasts,
+        forced: how.force,
+        cut: how.cut,
+        content: &content,
+        refused: &refused,
+        armed: &|world, terminal| {
+            if !json {
+                on_trial(world, began, how, terminal);
+            }
+        },
+    };
+    let order = if how.lasts.is_some() { Order::Try { waits: !how.detach } } else { Order::Replace };
+    let mut world = World::new(guard, Some(&writer.store), Some(&writer), lock, Some(wish))?;
+    world.who = who(&mut world);
+    let ending = world.carry_out(order, terminal);
+    let took = began.elapsed().as_secs_f64() * 1000.0;
+    let told = world.ready.as_ref().map(|ready| Told::of(&policy, ready));
+    let outcome = match ended(ending, &mut world) {
+        Ended::Badly(stop) => Err(stop).inspect_err(|stop| {
+            if let (Stop::Said(_), false) = (stop, json) {
+                terminal.note(UNTOUCHED);
+            }
+        }),
+        says if json => {
+            let value = says.json(&warned.borrow());
+            terminal.json(&told.map_or_else(|| value.clone(), |told| told.json(value.clone(), took)));
+            Ok(says.exit())
+        }
+        Ended::Well { words, .. } => {
+            if let Some(told) = told.filter(|_| ending == Ending::InForce) {
+                told.show(terminal);
+                let words = format!("{words}: {} in {took:.1} ms", told.count());
+                terminal.line(Line::of(Tone::Strong, words));
+            } else if ending != Ending::OnTrial {
+                terminal.line(Line::of(Tone::Strong, words));
+            }
+            if let Some(line) = cut_words(&world) {
+                terminal.line(line);
+            }
+            Ok(Exit::Done)
+        }
+        Ended::Back { words, .. } => {
+            terminal.line(Line::of(Tone::Bad, words));
+            Ok(Exit::Refused)
+        }
+    };
+    // The kernel takes its time when the socket is closed; all is said before. The end of the process gives the memory
+    // back at once: taking thousands of rules apart first would be a good part of its work.
     terminal.flush();
-    drop(loaded.socket);
-    // As in `load`: the end of the process gives the memory back.
-    std::mem::forget((policy, told, record));
-    confirmed?;
-    Ok(Exit::Done)
+    world.close();
+    std::mem::forget((policy, record));
+    outcome
 }
 
-/// The generation on disk, saved before the kernel is asked and confirmed after it took it.
-struct Pending<'a> {
-    writer: &'a Writer<'a>,
-    draft: Draft<'a>,
-    /// With the number that it has in the kernel.
-    saved: Option<(u8, Prepared<'a>)>,
+/// What was ended by the policy, in words.
+pub(super) fn cut_words(world: &World<'_>) -> Option<String> {
+    let cut = world.cut;
+    (cut.ended > 0).then(|| {
+        let stays = if cut.sockets_stay { "; this kernel cannot end their sockets" } else { "" };
+        format!("  {} that the policy shuts out ended{stays}", count(cut.ended, "open connection"))
+    })
 }
 
-impl<'a> Pending<'a> {
-    fn new(
-        writer: &'a Writer<'a>,
-        record: &'a Record,
-        facts: &'a Facts,
-        read: &resolve::Loaded,
-    ) -> Pending<'a> {
-        let uid = rustix::process::getuid().as_raw();
-        let draft = Draft {
-            record,
-            facts,
-            sentences: read.sentences.iter().filter(|one| does_something(one)).count(),
-            kernel: 0,
-            artifact: None,
-            ssh_ports: &[],
-            who: Who { uid, name: host::user_name(uid), peer: None },
-            when: Moment::now(),
-        };
-        Pending { writer, draft, saved: None }
+/// Said as soon as the trial is on.
+fn on_trial(world: &World<'_>, began: Instant, how: How, terminal: &mut Terminal) {
+    let Some((ready, wish)) = world.ready.as_ref().zip(world.wish.as_ref()) else { return };
+    let told = Told::of(wish.policy, ready);
+    told.show(terminal);
+    let took = began.elapsed().as_secs_f64() * 1000.0;
+    let generation = world.generation_words();
+    let seconds = how.lasts.unwrap_or_default().as_secs();
+    let words = format!("{generation} is on trial for {seconds} s: {} in {took:.1} ms", told.count());
+    terminal.line(Line::of(Tone::Strong, words));
+    let afterwards = world.afterwards();
+    terminal.line(format!("  open a NEW session and run `doorward confirm` there; else {afterwards}"));
+    if !how.detach {
+        terminal.line("  Ctrl-C takes it back at once; a lost session does no harm");
     }
+}
 
-    /// Saves it, if it was not saved with this number already: the kernel may be asked several times.
-    fn save(&mut self, kernel: u8) -> Result<(), Failure> {
-        if self.saved.as_ref().is_none_or(|(number, _)| *number != kernel) {
-            self.saved = None;
-            self.draft.kernel = kernel;
-            let number = self.writer.save(&self.draft, None)?;
-            self.saved = Some((kernel, self.writer.prepare(number, self.draft.when, &self.draft.who)?));
-        }
-        Ok(())
-    }
-
-    fn count(self) -> Result<(), Failure> {
-        self.saved.map_or(Ok(()), |(_, prepared)| prepared.count()).map_err(|failure| failure.closing(HALF))
-    }
+fn not_again(session: &Session) -> String {
+    let user = session.user.as_deref().unwrap_or("somebody");
+    let terminal = session.terminal.as_deref().map(|name| format!(" on {name}")).unwrap_or_default();
+    format!("{user}{terminal} from {} could not come in again", session.remote.ip())
 }
 
 /// Whoever can change the policy has the firewall.
@@ -179,125 +220,4 @@ fn broken(expected: &[Expected], json: bool, terminal: &mut Terminal) -> Option<
         return Some(Stop::Said(failure.exit));
     }
     Some(failure.into())
-}
-
-fn does_something(sentence: &Sentence) -> bool {
-    !matches!(sentence.kind, SentenceKind::Define(_))
-}
-
-/// What takes effect, in the order of the text.
-struct Told {
-    sentences: Vec<Origin>,
-    /// Defaults that no sentence says.
-    defaults: String,
-    /// Whether a sentence shuts somebody out.
-    blocks: bool,
-}
-
-impl Told {
-    fn of(policy: &Sound, expected: &[Expected]) -> Told {
-        let holds = |origin: &Origin| {
-            let same = |one: &&Expected| one.origin == *origin;
-            expected.iter().find(same).is_some_and(|one| one.answer == Answer::Holds)
-        };
-        let sentences = resolve::list(&policy.loaded, &policy.resolved)
-            .into_iter()
-            .filter_map(|line| line.origin)
-            .filter(|origin| match verb(origin).0 {
-                "define" => false,
-                "expect" => holds(origin),
-                _ => true,
-            })
-            .collect();
-        let defaults: Vec<String> = Way::ALL
-            .into_iter()
-            .map(|way| (way, policy.resolved.defaults.of(way)))
-            .filter(|(_, default)| default.origin.is_none())
-            .map(|(way, default)| format!("{} {}", default.verdict.word(), way.word()))
-            .collect();
-        let blocks = policy.resolved.rules.iter().any(|rule| rule.verdict != Verdict::Allow);
-        Told { sentences, defaults: defaults.join(", "), blocks }
-    }
-
-    fn show(&self, loaded: &Loaded, took: f64, terminal: &mut Terminal) {
-        let built_in = || cell(Tone::Faint, "built in");
-        let mut rows: Vec<Vec<Cell>> = Vec::new();
-        if !self.defaults.is_empty() {
-            rows.push(vec![
-                cell(Tone::Plain, "default"),
-                cell(Tone::Plain, self.defaults.as_str()),
-                built_in(),
-            ]);
-        }
-        rows.push(vec![
-            cell(Tone::Good, "allowed"),
-            cell(Tone::Plain, "replies, loopback, the ICMP and DHCP that a host needs"),
-            built_in(),
-        ]);
-        rows.extend(self.sentences.iter().take(MOST_TOLD).map(row));
-        for (sentence, hits) in &loaded.gone {
-            let packets = usize::try_from(hits.packets).unwrap_or(usize::MAX);
-            rows.push(vec![
-                cell(Tone::Doubtful, "gone"),
-                cell(Tone::Plain, sentence.as_str()),
-                cell(Tone::Faint, count(packets, "hit")),
-            ]);
-        }
-        terminal.lines(table(2, &[1], &rows));
-        if let Some(more @ 1..) = self.sentences.len().checked_sub(MOST_TOLD) {
-            terminal.line(format!("  and {} more: `doorward list` shows them", count(more, "sentence")));
-        }
-        if loaded.first && loaded.carried > 0 {
-            let carried = count(loaded.carried, "TCP connection");
-            terminal.line(format!("  {carried} that were open may go on; idle ones have an hour to speak"));
-        }
-        if self.blocks && !loaded.first {
-            terminal.line("  what is open already goes on until it ends, also where a block names it");
-        }
-        let summary = format!(
-            "generation {} is in force: {} in {:.1} ms",
-            loaded.generation,
-            count(self.sentences.len(), "sentence"),
-            took
-        );
-        terminal.line(Line::of(Tone::Strong, summary));
-    }
-
-    fn json(&self, loaded: &Loaded, took: f64) -> Value {
-        let gone: Vec<Value> = loaded
-            .gone
-            .iter()
-            .map(|(sentence, hits)| json!({ "sentence": sentence, "packets": hits.packets, "bytes": hits.bytes }))
-            .collect();
-        json!({
-            "generation": loaded.generation,
-            "first": loaded.first,
-            "sentences": self.sentences.iter().map(json::origin).collect::<Vec<_>>(),
-            "kernel_rules": loaded.rules,
-            "carried": loaded.carried,
-            "gone": gone,
-            "milliseconds": (took * 1000.0).round() / 1000.0,
-        })
-    }
-}
-
-fn milliseconds(began: Instant) -> f64 {
-    began.elapsed().as_secs_f64() * 1000.0
-}
-
-fn verb(origin: &Origin) -> (&str, &str) {
-    origin.sentence.split_once(' ').unwrap_or((&origin.sentence, ""))
-}
-
-fn row(origin: &Origin) -> Vec<Cell> {
-    let (verb, rest) = verb(origin);
-    let done = match verb {
-        "allow" => cell(Tone::Good, "allowed"),
-        "block" => cell(Tone::Bad, "blocked"),
-        "reject" => cell(Tone::Bad, "rejected"),
-        "trust" => cell(Tone::Good, "trusted"),
-        "expect" => cell(Tone::Faint, "holds"),
-        other => cell(Tone::Plain, other),
-    };
-    vec![done, cell(Tone::Plain, rest), cell(Tone::Faint, origin.to_string())]
 }

@@ -1,10 +1,14 @@
 //! The commands, one module each; what they decide is decided in the library.
 
 mod apply;
+mod boot;
 mod check;
+mod confirm;
+mod ended;
 mod explain;
 mod export;
 mod fmt;
+mod generations;
 mod list;
 mod plan;
 mod rehearse;
@@ -13,6 +17,7 @@ mod services;
 mod session;
 mod show;
 mod status;
+mod told;
 mod verify;
 
 use crate::cli::{Cli, Command, List, Listable};
@@ -28,11 +33,20 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
     let Cli { state, command } = said;
     let (outcome, json) = match command {
         Command::Apply(args) => (apply::run(&args, &state, terminal), args.output.json),
+        Command::Boot(output) => (boot::run(output, &state, terminal), output.json),
+        Command::Confirm(args) => (confirm::run(&args, &state, terminal), args.output.json),
+        Command::Rollback(args) => {
+            let outcome = match args.generation {
+                Some(generation) => apply::earlier(&args, generation, &state, terminal),
+                None => confirm::roll_back(args.output, &state, terminal),
+            };
+            (outcome, args.output.json)
+        }
         Command::Explain(args) => (explain::run(&args, terminal), args.output.json),
         Command::Export(args) => (export::run(&args, terminal), false),
         Command::Fmt(args) => (fmt::run(&args, terminal), args.output.json),
         Command::Show(args) => (show::run(&args, terminal), args.output.json),
-        Command::Status(output) => (status::run(output, terminal), output.json),
+        Command::Status(output) => (status::run(output, &state, terminal), output.json),
         Command::Check(args) => (check::run(&args, terminal), args.output.json),
         Command::List(List { what: Some(Listable::Services { output, word }), .. }) => {
             (services::run(word.as_deref(), output, terminal), output.json)

@@ -97,7 +97,9 @@ impl Against {
             let message = format!("set {} is too large to be read back", set.set);
             return Err(Failure::new(Exit::System, message).into());
         }
-        Ok(Against::Kernel(snapshot.ruleset.tables.into_iter().next()))
+        let ours = snapshot.ruleset.tables.into_iter().next();
+        // What judges now, as it is without a trial.
+        Ok(Against::Kernel(ours.and_then(|table| compile::judging(&table))))
     }
 
     fn changes(&self, new: &Resolved, around: &Around) -> Result<Changes, prove::NotJudged> {

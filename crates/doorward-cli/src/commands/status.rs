@@ -1,28 +1,32 @@
 //! `status`: whether the firewall is active, and how often each sentence was hit, as the kernel has it.
 
+use super::generations::Generations;
 use super::{Outcome, show};
 use crate::cli::Output;
 use crate::exit::Exit;
 use crate::kernel::{self, Comment};
 use crate::terminal::Terminal;
 use crate::text::{Cell, Line, Tone, cell, count, number, table};
-use doorward::compile::{Counted, TABLE, counted, in_force};
+use doorward::compile::{self, ARMED, Counted, TABLE, counted, in_force};
 use doorward::ruleset::{
     Chain, ChainKind, Expr, Hook, Policy, Set, Table, TableFamily, Verdict, comment_of, udata_kind,
 };
 use doorward_kernel::{Reader, Scope};
 use serde_json::{Value, json};
+use std::path::Path;
 
-pub(super) fn run(output: Output, terminal: &mut Terminal) -> Outcome {
+pub(super) fn run(output: Output, state: &Path, terminal: &mut Terminal) -> Outcome {
     let read = || {
         let reader = Reader::open()?;
         let all = reader.read_headers(&Scope::All)?;
-        let ours = reader.read_sets(&kernel::ours(), &|set| counts(set) || meter(set).is_some())?;
+        let wanted = |set: &Set| counts(set) || meter(set).is_some() || set.name == ARMED;
+        let ours = reader.read_sets(&kernel::ours(), &wanted)?;
         Ok((all.ruleset.tables, ours.ruleset.tables.into_iter().next()))
     };
     let (all, ours) = read().map_err(|error| kernel::unread(&error))?;
-    let status =
-        Status { ours: ours.as_ref().and_then(Ours::of), others: all.iter().flat_map(others).collect() };
+    let generations = Generations::of(ours.as_ref(), state);
+    let ours = ours.as_ref().and_then(compile::judging).as_ref().and_then(Ours::of);
+    let status = Status { ours, generations, others: all.iter().flat_map(others).collect() };
     if output.json {
         terminal.json(&status.json());
     } else {
@@ -32,6 +36,7 @@ pub(super) fn run(output: Output, terminal: &mut Terminal) -> Outcome {
 }
 
 struct Status {
+    generations: Generations,
     /// None where no generation is in force.
     ours: Option<Ours>,
     others: Vec<Other>,
@@ -173,12 +178,10 @@ fn other(table: &Table, chain: &Chain) -> Option<Other> {
 
 impl Status {
     fn show(&self, terminal: &mut Terminal) {
+        self.generations.show(self.ours.is_some(), terminal);
         match &self.ours {
             Some(ours) => ours.show(terminal),
-            None => {
-                terminal.line(Line::of(Tone::Bad, "doorward is not active: the kernel has no rules of it"));
-                terminal.line("  `doorward apply --no-trial` puts a policy in force");
-            }
+            None => terminal.line("  `doorward apply` tries a policy"),
         }
         if self.others.is_empty() {
             return;
@@ -203,13 +206,18 @@ impl Status {
 
     fn json(&self) -> Value {
         let others: Vec<Value> = self.others.iter().map(Other::json).collect();
-        let Some(ours) = &self.ours else { return json!({ "active": false, "others": others }) };
+        let (trial, confirmed) = (self.generations.trial_json(), self.generations.confirmed_json());
+        let Some(ours) = &self.ours else {
+            return json!({ "active": false, "trial": trial, "confirmed": confirmed, "others": others });
+        };
         let of = |built_in: bool| -> Vec<Value> {
             ours.hits.iter().filter(|one| one.place.is_none() == built_in).map(Hits::json).collect()
         };
         json!({
             "active": true,
-            "generation": ours.generation,
+            "generation": self.generations.in_force.unwrap_or_else(|| ours.generation.into()),
+            "trial": trial,
+            "confirmed": confirmed,
             "defaults": ours.defaults.iter().map(Default::json).collect::<Vec<_>>(),
             "sentences": of(false),
             "built_in": of(true),
@@ -221,8 +229,6 @@ impl Status {
 
 impl Ours {
     fn show(&self, terminal: &mut Terminal) {
-        let words = format!("doorward is active: generation {}", self.generation);
-        terminal.line(Line::of(Tone::Good, words));
         let defaults: Vec<String> =
             self.defaults.iter().map(|one| format!("{} {}", one.verdict, one.way)).collect();
         terminal.line(format!("  default {}", defaults.join(", ")));

@@ -13,7 +13,7 @@ use crate::store::Store;
 use crate::terminal::Terminal;
 use crate::text::{Line, Tone};
 use crate::traffic;
-use doorward::compile::{self, Options, Running, TABLE};
+use doorward::compile::{self, Options, Phase, Running, TABLE};
 use doorward::prove::{
     self, ChainName, Does, Facts, Foreign, Lens, Names, NotJudged, Otherwise, Telling, Told,
 };
@@ -47,9 +47,9 @@ fn asked(args: &Verify, state: &Path, terminal: &mut Terminal) -> Result<(Sound,
         return Ok((policy, file.to_string_lossy().into_owned()));
     }
     if let Some(store) = Store::open(state)?
-        && let Some(pointer) = store.confirmed()?
+        && let Some(number) =
+            on_trial(&store)?.or(store.confirmed()?.map(|pointer| pointer.confirmed.generation))
     {
-        let number = pointer.confirmed.generation;
         let record = store.replay(number)?;
         // What boot loads is no less a part of it.
         store.artifact(number)?;
@@ -58,6 +58,17 @@ fn asked(args: &Verify, state: &Path, terminal: &mut Terminal) -> Result<(Sound,
         return Ok((policy, record.main));
     }
     Ok((policy::need_quietly(&Disk::new(Path::new(POLICY)), json, terminal)?, POLICY.to_owned()))
+}
+
+/// The generation that is on trial now.
+fn on_trial(store: &Store) -> Result<Option<u64>, Failure> {
+    let wanted = |set: &doorward::ruleset::Set| set.name == compile::ARMED;
+    let read = Reader::open().and_then(|reader| reader.read_sets(&kernel::ours(), &wanted));
+    let snapshot = read.map_err(|error| kernel::unread(&error))?;
+    match snapshot.ruleset.tables.first().map(compile::phase) {
+        Some(Phase::Trial { new, left: Some(_), .. }) => Ok(store.in_kernel(new)),
+        _ => Ok(None),
+    }
 }
 
 /// What the kernel holds.
@@ -78,7 +89,9 @@ impl Held {
             return Err(Failure::new(Exit::System, "doorward is not active: the kernel has no rules of it")
                 .way_out("`doorward apply --no-trial` puts a policy in force"));
         };
+        // On trial, or with what a trial left: what judges now, as it is alone.
         let ours = tables.remove(at);
+        let ours = compile::judging(&ours).unwrap_or(ours);
         if let Some(set) = snapshot.unread.iter().find(|set| is_ours(set.family, &set.table)) {
             return Err(Failure::new(
                 Exit::System,

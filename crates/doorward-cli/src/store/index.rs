@@ -40,6 +40,8 @@ pub(crate) struct Index {
     pub sentences: usize,
     /// TCP ports that sshd listened on.
     pub ssh_ports: Vec<u16>,
+    /// Whether all is cut that it does not allow, once it is confirmed.
+    pub cut: bool,
     /// What boot loads, if it was given; it is kept only while boot may need it.
     pub artifact: Option<Sum>,
     /// The texts; the first is the file `text-0`.
@@ -65,6 +67,8 @@ pub(crate) struct Draft<'a> {
     pub artifact: Option<&'a [u8]>,
     /// TCP ports that sshd listens on.
     pub ssh_ports: &'a [u16],
+    /// Whether all is cut that it does not allow, once it is confirmed.
+    pub cut: bool,
     /// Who saves it.
     pub who: Who,
     /// When.
@@ -97,6 +101,7 @@ impl Index {
             who: draft.who.clone(),
             sentences: draft.sentences,
             ssh_ports: draft.ssh_ports.to_vec(),
+            cut: draft.cut,
             artifact: draft.artifact.map(Sum::of),
             texts: sums,
             main: draft.record.main.clone(),

@@ -89,6 +89,12 @@ impl Store {
         Ok(self.numbers()?.into_iter().rev().map(kept).collect())
     }
 
+    /// The generation that has this number in the kernel; of several the latest.
+    pub(crate) fn in_kernel(&self, number: u8) -> Option<u64> {
+        let numbers = self.numbers().unwrap_or_default();
+        numbers.into_iter().rev().find(|one| self.index(*one).is_ok_and(|index| index.kernel == number))
+    }
+
     /// Which generation is confirmed, and which were before; none if none ever was.
     pub(crate) fn confirmed(&self) -> Result<Option<Pointer>, Failure> {
         let Some(bytes) = self.state.read(CONFIRMED, LARGEST_INDEX)? else { return Ok(None) };

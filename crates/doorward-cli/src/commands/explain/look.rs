@@ -5,11 +5,11 @@ use crate::files::Disk;
 use crate::kernel;
 use crate::policy;
 use crate::terminal::Terminal;
-use doorward::compile::{self, Options, generation_of};
+use doorward::compile::{self, Options};
 use doorward::explain::Facts;
 use doorward::meaning;
 use doorward::resolve::Resolved;
-use doorward::ruleset::{Expr, Table, TableFamily, Verdict};
+use doorward::ruleset::{Table, TableFamily};
 use doorward_kernel::read::SetName;
 use doorward_kernel::{KernelError, Reader, Scope};
 use rustix::io::Errno;
@@ -67,8 +67,8 @@ impl Looked {
         let why = match read {
             Ok(snapshot) => {
                 let notes = unread(&snapshot.unread);
-                if let Some(table) = snapshot.ruleset.tables.into_iter().next()
-                    && let Some(generation) = generation(&table)
+                if let Some(table) = snapshot.ruleset.tables.first().and_then(compile::judging)
+                    && let Some(generation) = compile::in_force(&table)
                 {
                     let source = Source::Kernel(generation);
                     return Ok(Looked { source, table, policy: beside(usual, facts), notes });
@@ -96,14 +96,6 @@ fn beside(usual: &Path, facts: &Facts) -> Option<(String, Resolved, meaning::Hos
     let disk = Disk::new(usual);
     let resolved = policy::open(&disk).ok()?.resolved?;
     Some((disk.main().to_owned(), resolved, meaning::Host { own: facts.own() }))
-}
-
-fn generation(table: &Table) -> Option<u8> {
-    let rules = table.chain("input").map(|chain| chain.rules.as_slice()).unwrap_or_default();
-    rules.iter().flat_map(|rule| &rule.exprs).find_map(|expr| match expr {
-        Expr::Verdict(Verdict::Goto(name)) => generation_of(name),
-        _ => None,
-    })
 }
 
 fn forbidden(error: &KernelError) -> bool {

@@ -1,0 +1,201 @@
+//! Carries out the steps of the apply machine, on the kernel, the disk and connections; decides no order.
+
+mod boot;
+mod connections;
+mod cut;
+mod held;
+mod kernel;
+mod ready;
+mod wait;
+mod words;
+
+pub(crate) use cut::Cut;
+use held::Held;
+pub(crate) use ready::{Ready, Wish};
+pub(crate) use words::who;
+
+use crate::exit::{Exit, Failure, Stop};
+use crate::kernel::unread;
+use crate::lock::Lock;
+use crate::session::{Asker, Sessions};
+use crate::store::{Kept, Pointer, Prepared, Store, Who, Writer};
+use crate::terminal::Terminal;
+use doorward::apply::{Ending, Event, Machine, Order, Step};
+use doorward::compile;
+use doorward::ruleset::Table;
+use doorward_kernel::guard::{self, HostForbidden};
+use doorward_kernel::{Anywhere, Guard, Socket};
+
+/// What steps are taken on, and what they found.
+pub(crate) struct World<'a> {
+    socket: Socket<Anywhere>,
+    /// None where nothing was ever saved, or it cannot be read.
+    store: Option<&'a Store>,
+    /// None for a boot, which writes nothing.
+    writer: Option<&'a Writer<'a>>,
+    lock: &'a Lock,
+    /// Who asks.
+    pub who: Who,
+    /// The sessions of this host, once they were asked for.
+    sessions: Option<Sessions>,
+    /// What is to be put in force; none for orders that bring no policy.
+    pub wish: Option<Wish<'a>>,
+    /// The same, compiled, proven and saved.
+    pub ready: Option<Ready>,
+    /// The pointer that waits for the kernel.
+    prepared: Option<Prepared<'a>>,
+    /// What the kernel should hold after the last change.
+    expected: Option<Table>,
+    /// The generation that judged before a trial.
+    before: Option<Table>,
+    /// Connections that were ended.
+    pub cut: Cut,
+    /// Why the last step failed.
+    pub failure: Option<Stop>,
+    /// Why steps failed, all of them.
+    pub failures: Vec<Failure>,
+}
+
+/// That loading is not forbidden here.
+pub(crate) fn guard() -> Result<Guard<Anywhere>, Failure> {
+    let forbid = std::env::var_os("DOORWARD_FORBID_HOST").is_some_and(|value| value == "1");
+    guard::refuse_host(forbid).map_err(|error: HostForbidden| {
+        Failure::new(Exit::Refused, error)
+            .way_out("DOORWARD_FORBID_HOST=1 forbids it: run this in a network namespace, for example by `ip netns exec`")
+    })
+}
+
+impl<'a> World<'a> {
+    /// The kernel here, and what the disk keeps.
+    pub(crate) fn new(
+        guard: Guard<Anywhere>,
+        store: Option<&'a Store>,
+        writer: Option<&'a Writer<'a>>,
+        lock: &'a Lock,
+        wish: Option<Wish<'a>>,
+    ) -> Result<World<'a>, Failure> {
+        Ok(World {
+            socket: Socket::open(guard).map_err(|error| unread(&error))?,
+            store,
+            writer,
+            lock,
+            who: Who { uid: rustix::process::getuid().as_raw(), name: None, peer: None },
+            sessions: None,
+            wish,
+            ready: None,
+            prepared: None,
+            expected: None,
+            before: None,
+            cut: Cut::default(),
+            failure: None,
+            failures: Vec::new(),
+        })
+    }
+
+    /// Takes steps until there is none left.
+    pub(crate) fn carry_out(&mut self, order: Order, terminal: &mut Terminal) -> Ending {
+        let (mut machine, mut step) = Machine::new(order);
+        loop {
+            if let Step::End(ending) = step {
+                return ending;
+            }
+            let event = self.take(step, terminal);
+            step = machine.next(event);
+        }
+    }
+
+    fn take(&mut self, step: Step, terminal: &mut Terminal) -> Event {
+        let done = |world: &mut World<'_>, result: Result<Event, Stop>| match result {
+            Ok(event) => event,
+            Err(stop) => {
+                if let Stop::Failed(failure) = &stop {
+                    world.failures.push(failure.clone());
+                }
+                world.failure = Some(stop);
+                Event::Failed
+            }
+        };
+        let result = match step {
+            Step::Look => self.look(),
+            Step::Save => self.save(terminal),
+            Step::Discard => Ok(self.discard()),
+            Step::Settle => self.settle(),
+            Step::Forget => self.forget(),
+            Step::Arm => self.arm(),
+            Step::Replace => self.replace(),
+            Step::ReadBack => self.read_back().inspect(|event| {
+                if *event == Event::Done
+                    && let Some(wish) = self.wish.as_ref().filter(|wish| wish.lasts.is_some())
+                {
+                    (wish.armed)(self, terminal);
+                    terminal.flush();
+                }
+            }),
+            Step::Wait => self.wait(terminal),
+            Step::Disarm => self.disarm(),
+            Step::Confirm => self.confirm(),
+            Step::Point => self.point(),
+            Step::Cut => self.end_blocked(),
+            Step::Load(which) => self.boot(which),
+            Step::End(_) => Ok(Event::Done),
+        };
+        done(self, result)
+    }
+
+    /// The sessions of this host.
+    pub(crate) fn sessions(&mut self) -> Result<&Sessions, Failure> {
+        if self.sessions.is_none() {
+            self.sessions = Some(Sessions::ask().map_err(|error| unread(&error))?);
+        }
+        self.sessions
+            .as_ref()
+            .ok_or_else(|| Failure::new(Exit::System, "the sessions of this host cannot be read"))
+    }
+
+    /// Who started this command.
+    pub(crate) fn asker(&mut self) -> Asker {
+        match self.sessions() {
+            Ok(sessions) => sessions.asker(),
+            Err(_) => Asker::Unknown { why: "the sessions of this host cannot be read".to_owned() },
+        }
+    }
+
+    /// The generation on disk that has this number in the kernel; of several the latest.
+    pub(crate) fn on_disk(&self, number: u8) -> Option<u64> {
+        self.store?.in_kernel(number)
+    }
+
+    /// All that is kept; what cannot be read is not there.
+    fn kept(&self) -> Vec<Kept> {
+        self.store.and_then(|store| store.list().ok()).unwrap_or_default()
+    }
+
+    /// What the disk says of confirmations; nothing where it is damaged.
+    fn confirmed(&self) -> Option<Pointer> {
+        self.store.and_then(|store| store.confirmed().ok().flatten())
+    }
+
+    fn discard(&mut self) -> Event {
+        // It stays among those that were kept and never confirmed; the oldest go by themselves.
+        self.prepared = None;
+        self.ready = None;
+        Event::Done
+    }
+
+    /// The end: the kernel takes its time when the socket is closed, and the end of the process gives the memory back.
+    pub(crate) fn close(self) {
+        let World { socket, ready, expected, before, .. } = self;
+        drop(socket);
+        std::mem::forget((ready, expected, before));
+    }
+
+    fn held(&self) -> Result<Held, Failure> {
+        Held::read(&self.socket)
+    }
+
+    /// The number of the generation that judges now, on disk.
+    pub(crate) fn in_force(&self) -> Option<u64> {
+        let held = self.held().ok()?;
+        self.on_disk(compile::in_force(held.table.as_ref()?)?)
+    }
+}

@@ -1,0 +1,151 @@
+//! Which generation judges, until when, and which one boots: the first lines of `status`.
+
+use crate::store::{Confirmation, Kept, Store};
+use crate::terminal::Terminal;
+use crate::text::{Cell, Line, Tone, cell, count, table};
+use doorward::compile::{self, Phase};
+use doorward::ruleset::Table;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// So many generations are named.
+const NAMED: usize = 5;
+
+/// The generations in the kernel and on the disk.
+pub(super) struct Generations {
+    phase: Phase,
+    /// The one that judges, as the disk calls it.
+    pub in_force: Option<u64>,
+    /// The same for the one on trial and the one behind it.
+    trial: Option<(u64, Option<u64>, u64)>,
+    confirmed: Option<Confirmation>,
+    kept: Vec<Kept>,
+    /// What is wrong with the disk.
+    damaged: Vec<String>,
+}
+
+impl Generations {
+    /// Looks at our table and at the disk.
+    pub(super) fn of(table: Option<&Table>, state: &Path) -> Generations {
+        let phase = table.map_or(Phase::Idle, compile::phase);
+        let mut damaged = Vec::new();
+        let mut note = |failure: crate::exit::Failure| damaged.extend(failure.messages);
+        let store = Store::open(state).unwrap_or_else(|failure| {
+            note(failure);
+            None
+        });
+        let kept = store.as_ref().and_then(|store| store.list().ok()).unwrap_or_default();
+        let pointer = store.as_ref().and_then(|store| {
+            store.confirmed().unwrap_or_else(|failure| {
+                note(failure);
+                None
+            })
+        });
+        let called = |number: u8| {
+            let found = store.as_ref().and_then(|store| store.in_kernel(number));
+            found.unwrap_or_else(|| number.into())
+        };
+        let trial = match phase {
+            Phase::Trial { new, old, left: Some(left) } => Some((called(new), old.map(called), left)),
+            _ => None,
+        };
+        Generations {
+            phase,
+            in_force: phase.in_force().map(called),
+            trial,
+            confirmed: pointer.map(|pointer| pointer.confirmed),
+            kept,
+            damaged,
+        }
+    }
+
+    pub(super) fn show(&self, active: bool, terminal: &mut Terminal) {
+        let (tone, words) = match (self.trial, self.in_force.filter(|_| active)) {
+            (Some((new, old, left)), _) => {
+                let then = match old {
+                    Some(old) => format!("generation {old} judges again"),
+                    None => "the host has no firewall again".to_owned(),
+                };
+                let left = left.div_ceil(1000);
+                let words = format!("generation {new} is ON TRIAL for another {left} s, then {then}");
+                (Tone::Doubtful, format!("doorward is active: {words}"))
+            }
+            (None, Some(number)) => (Tone::Good, format!("doorward is active: generation {number}")),
+            (None, None) => (Tone::Bad, "doorward is not active: the kernel has no rules of it".to_owned()),
+        };
+        terminal.line(Line::of(tone, words));
+        if self.trial.is_some() {
+            terminal
+                .line("  `doorward confirm` in a new session keeps it, `doorward rollback` takes it back");
+        } else if let Phase::Trial { .. } = self.phase {
+            terminal.line("  a trial is over that nobody confirmed; the next command clears it away");
+        }
+        self.show_disk(terminal);
+        for words in &self.damaged {
+            terminal.line(Line::of(Tone::Bad, format!("  {words}")));
+        }
+    }
+
+    fn show_disk(&self, terminal: &mut Terminal) {
+        let confirmed = self.confirmed.as_ref().map(|one| one.generation);
+        if self.trial.is_none()
+            && self.in_force.is_some()
+            && confirmed.is_some()
+            && self.in_force != confirmed
+        {
+            let number = confirmed.unwrap_or_default();
+            let words =
+                format!("  the disk says that generation {number} boots: `doorward confirm` mends that");
+            terminal.line(Line::of(Tone::Bad, words));
+        }
+        let rows: Vec<Vec<Cell>> = self.kept.iter().take(NAMED).map(|one| self.row(one)).collect();
+        terminal.lines(table(2, &[3], &rows));
+        if let Some(more @ 1..) = self.kept.len().checked_sub(NAMED) {
+            terminal.line(format!("  and {more} older"));
+        }
+    }
+
+    fn row(&self, one: &Kept) -> Vec<Cell> {
+        let boots = self.confirmed.as_ref().is_some_and(|confirmed| confirmed.generation == one.number);
+        let said = match (boots, one.confirmed.is_some()) {
+            (true, _) => (Tone::Good, "confirmed, boots"),
+            (false, true) => (Tone::Plain, "confirmed before"),
+            (false, false) => (Tone::Faint, "never confirmed"),
+        };
+        let (when, who, sentences) = match &one.index {
+            Ok(index) => {
+                let who = one.confirmed.as_ref().map_or(&index.who, |confirmed| &confirmed.who);
+                let name = who.name.clone().unwrap_or_else(|| format!("user {}", who.uid));
+                let from = who.peer.map(|peer| format!(" from {peer}")).unwrap_or_default();
+                (index.when.to_string(), format!("{name}{from}"), count(index.sentences, "sentence"))
+            }
+            Err(_) => (String::new(), String::new(), "damaged".to_owned()),
+        };
+        vec![
+            cell(Tone::Plain, format!("generation {}", one.number)),
+            cell(said.0, said.1),
+            cell(Tone::Faint, when),
+            cell(Tone::Faint, who),
+            cell(Tone::Faint, sentences),
+        ]
+    }
+
+    pub(super) fn trial_json(&self) -> Value {
+        let trial = self.trial.map(|(generation, then, left)| {
+            json!({ "generation": generation, "then": then, "left_milliseconds": left })
+        });
+        json!(trial)
+    }
+
+    pub(super) fn confirmed_json(&self) -> Value {
+        let confirmed = self.confirmed.as_ref().map(|one| {
+            json!({
+                "generation": one.generation,
+                "when": one.when.to_string(),
+                "user": one.who.name,
+                "peer": one.who.peer.map(|peer| peer.to_string()),
+            })
+        });
+        json!(confirmed)
+    }
+}
