@@ -293,6 +293,7 @@ pub(crate) enum Format {
 
 /// `apply`
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub(crate) struct Apply {
     /// How long the trial lasts: 10s to 1h
     #[arg(long = "for", value_name = "DURATION", default_value = "90s", value_parser = duration, conflicts_with = "no_trial")]

@@ -99,8 +99,11 @@ fn same(ours: &str, oracle: &str) {
 
 /// Without the time that no test can know.
 fn timeless(text: &str) -> String {
-    let lines = text.lines().map(|line| match line.rsplit_once(" in ") {
-        Some((before, after)) if after.ends_with(" ms") => format!("{before} in … ms"),
+    let lines = text.lines().map(|line| match (line.rsplit_once(" in "), line.split_once("  20")) {
+        (Some((before, after)), _) if after.ends_with(" ms") => format!("{before} in … ms"),
+        (_, Some((before, after))) if line.starts_with("  generation ") => {
+            format!("{before}  …{}", after.split_once('Z').map_or("", |(_, rest)| rest))
+        }
         _ => line.to_owned(),
     });
     lines.flat_map(|line| [line, "\n".to_owned()]).collect()
@@ -159,12 +162,18 @@ fn json_shapes() {
         .with("policy.dw", "allow ssh\ndefault reject forward\n")
         .with("next.dw", "allow http\n");
     let inactive = status(&folder);
-    assert_eq!(inactive, serde_json::json!({ "active": false, "others": [] }));
+    let nothing = Value::Null;
+    assert_eq!(
+        inactive,
+        serde_json::json!({ "active": false, "trial": nothing, "confirmed": nothing, "others": [] })
+    );
     let applied = folder.run(["apply", "--no-trial", "--json", "policy.dw"]).well().json();
     let applied = without_figure(without_figure(applied, "milliseconds"), "kernel_rules");
     golden("json/apply.json", &format!("{applied:#}\n"));
     nft(&["-f", "-"], "table ip other { chain y { type filter hook input priority 5; policy drop; }\n}\n");
-    golden("json/status.json", &format!("{:#}\n", status(&folder)));
+    let mut told = status(&folder);
+    assert!(told["confirmed"]["when"].take().as_str().unwrap().ends_with('Z'));
+    golden("json/status.json", &format!("{told:#}\n"));
     let mut shown = folder.run(["show", "--all", "--json"]).well().json();
     for table in shown["tables"].as_array_mut().unwrap() {
         assert!(table["text"].as_str().unwrap().starts_with("table "));
@@ -233,10 +242,12 @@ fn ours() -> Scope {
 fn one_at_a_time() {
     const AT_ONCE: usize = 6;
     let Some((_own, socket)) = namespace() else { return };
-    let folder = Folder::new().with("policy.dw", POLICY);
-    let start = |_| {
+    let folder = Folder::new();
+    let start = |number| {
+        let file = format!("{number}.dw");
+        folder.write(&file, format!("{POLICY}allow {}/tcp\n", 9000 + number));
         let mut command = folder.doorward();
-        command.args(["apply", "--no-trial", "--json", "policy.dw"]).stdout(Stdio::piped()).spawn().unwrap()
+        command.args(["apply", "--no-trial", "--json", &file]).stdout(Stdio::piped()).spawn().unwrap()
     };
     let children: Vec<_> = (0..AT_ONCE).map(start).collect();
     let mut generations: Vec<u64> = children
@@ -481,6 +492,9 @@ fn the_first_load_cuts_nobody() {
     };
     talks(&mut client, &mut server);
     talks(&mut server, &mut client);
+    let again = folder.run(["apply", "--no-trial", "--json", "policy.dw"]).well().json();
+    assert_eq!(again["ended"], "unchanged");
+    folder.write("policy.dw", "# another line\nallow http\n");
     let second = folder.run(["apply", "--no-trial", "--json", "policy.dw"]).well().json();
     assert_eq!((second["first"].as_bool(), second["carried"].as_u64()), (Some(false), Some(0)));
     talks(&mut client, &mut server);
@@ -499,7 +513,8 @@ fn apply_is_small() {
     const MOST_KIB: u64 = if cfg!(debug_assertions) { 16 * 1024 } else { 8 * 1024 };
     let Some((_own, _socket)) = namespace() else { return };
     let folder = Folder::new().with("policy.dw", POLICY);
-    for _ in 0..2 {
+    for round in 0..2 {
+        folder.write("policy.dw", format!("{POLICY}allow {}/tcp\n", 9000 + round));
         // The process stops in the middle of what it says: nobody makes room in the pipe.
         let (mut reader, mut writer) = std::io::pipe().unwrap();
         let full = vec![b'\n'; 1 << 16];

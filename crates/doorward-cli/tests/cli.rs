@@ -92,7 +92,7 @@ fn exit_codes() {
         ("plan --against", 2),
         ("verify wrong.dw", 3),
         ("verify missing.dw", 5),
-        ("apply good.dw", 2),
+        ("apply good.dw", 4),
         ("apply --no-trial --json a b", 2),
     ];
     for (args, exit) in table {
@@ -203,6 +203,8 @@ fn json_is_documented() {
         "list",
         "list services",
         "apply",
+        "confirm",
+        "rollback",
         "status",
         "show",
         "explain",

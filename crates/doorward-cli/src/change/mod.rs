@@ -105,7 +105,7 @@ impl<'a> World<'a> {
     }
 
     fn take(&mut self, step: Step, terminal: &mut Terminal) -> Event {
-        let done = |world: &mut World<'_>, result: Result<Event, Stop>| match result {
+        let told = |world: &mut World<'_>, result: Result<Event, Stop>| match result {
             Ok(event) => event,
             Err(stop) => {
                 if let Stop::Failed(failure) = &stop {
@@ -139,7 +139,7 @@ impl<'a> World<'a> {
             Step::Load(which) => self.boot(which),
             Step::End(_) => Ok(Event::Done),
         };
-        done(self, result)
+        told(self, result)
     }
 
     /// The sessions of this host.

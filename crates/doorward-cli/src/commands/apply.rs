@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 /// What is wanted of a policy besides its text.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub(super) struct How {
     /// None to put it in force at once.
     pub lasts: Option<Duration>,
@@ -36,6 +37,25 @@ pub(super) struct How {
 
 pub(super) fn run(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
     let json = args.output.json;
+    untouched(json, terminal, |terminal| try_file(args, state, terminal))
+}
+
+/// Whoever was refused is told that nothing happened.
+fn untouched(json: bool, terminal: &mut Terminal, job: impl FnOnce(&mut Terminal) -> Outcome) -> Outcome {
+    job(terminal).map_err(|stop| match stop {
+        Stop::Failed(failure) if failure.closing.is_none() => Stop::Failed(failure.closing(UNTOUCHED)),
+        Stop::Said(exit) => {
+            if !json {
+                terminal.note(UNTOUCHED);
+            }
+            Stop::Said(exit)
+        }
+        failed @ Stop::Failed(_) => failed,
+    })
+}
+
+fn try_file(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
+    let json = args.output.json;
     let lasts = (!args.no_trial).then_some(args.lasts);
     let how = How { lasts, detach: args.detach, cut: args.cut, force: args.force, json };
     let guard = guard()?;
@@ -45,13 +65,18 @@ pub(super) fn run(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcom
     let policy = policy::need_through(&files, disk.main(), json, terminal)?;
     let record = files.record();
     if let Some(failure) = changed_by_others(&disk) {
-        return Err(failure.closing(UNTOUCHED).into());
+        return Err(failure.into());
     }
     carry_out(guard, policy, record, how, (state, &lock), terminal)
 }
 
 /// `rollback N`: what was saved is put on trial as if it were new.
 pub(super) fn earlier(args: &Rollback, generation: u64, state: &Path, terminal: &mut Terminal) -> Outcome {
+    let json = args.output.json;
+    untouched(json, terminal, |terminal| try_earlier(args, generation, state, terminal))
+}
+
+fn try_earlier(args: &Rollback, generation: u64, state: &Path, terminal: &mut Terminal) -> Outcome {
     let json = args.output.json;
     let how = How { lasts: Some(args.lasts), detach: args.detach, cut: false, force: args.force, json };
     let guard = guard()?;
@@ -83,7 +108,7 @@ fn carry_out(
         );
     }
     terminal.progress("proving and loading", policy.resolved.rules.len() > MOST_TOLD);
-    let writer = Writer::open(state, lock).map_err(|failure| failure.closing(UNTOUCHED))?;
+    let writer = Writer::open(state, lock)?;
     let warned: RefCell<Vec<String>> = RefCell::default();
     let content = |proof: &Proof, terminal: &mut Terminal| {
         broken(&proof.expectations, json, terminal).map_or(Ok(()), Err)
@@ -118,11 +143,7 @@ fn carry_out(
     let took = began.elapsed().as_secs_f64() * 1000.0;
     let told = world.ready.as_ref().map(|ready| Told::of(&policy, ready));
     let outcome = match ended(ending, &mut world) {
-        Ended::Badly(stop) => Err(stop).inspect_err(|stop| {
-            if let (Stop::Said(_), false) = (stop, json) {
-                terminal.note(UNTOUCHED);
-            }
-        }),
+        Ended::Badly(stop) => Err(stop),
         says if json => {
             let value = says.json(&warned.borrow());
             terminal.json(&told.map_or_else(|| value.clone(), |told| told.json(value.clone(), took)));

@@ -122,7 +122,8 @@ pub(super) fn ended(ending: Ending, world: &mut World<'_>) -> Ended {
                 "somebody took doorward's rules away: the host has no firewall of ours",
             )
             .way_out("`doorward apply` puts the policy in force again")
-            .way_out("`nft flush ruleset` does this, also from units such as nftables.service"),
+            .way_out("`nft flush ruleset` does this, also from units such as nftables.service")
+            .closing("as far as doorward goes, the host is open"),
         ),
         Ending::NothingLoaded => {
             with(world, "THE HOST HAS NO FIREWALL", Exit::System, "nothing could be loaded")

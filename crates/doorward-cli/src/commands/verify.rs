@@ -87,7 +87,7 @@ impl Held {
         let mut tables = snapshot.ruleset.tables;
         let Some(at) = tables.iter().position(|table| is_ours(table.family, &table.name)) else {
             return Err(Failure::new(Exit::System, "doorward is not active: the kernel has no rules of it")
-                .way_out("`doorward apply --no-trial` puts a policy in force"));
+                .way_out("`doorward apply` tries a policy"));
         };
         // On trial, or with what a trial left: what judges now, as it is alone.
         let ours = tables.remove(at);
@@ -189,10 +189,7 @@ impl Said {
             terminal.line(Line::of(Tone::Bad, format!("  {words}")));
         }
         if !self.means_the_policy() {
-            terminal.line(format!(
-                "  `doorward apply --no-trial {}` puts the policy in force again",
-                self.policy
-            ));
+            terminal.line(format!("  `doorward apply {}` puts the policy on trial again", self.policy));
         }
         for (one, told) in &self.foreign {
             show_foreign(one, told, terminal);

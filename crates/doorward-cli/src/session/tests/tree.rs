@@ -92,7 +92,15 @@ impl Tree {
 
     pub(super) fn connect(&mut self, inode: u32, local: &str, remote: &str) -> &mut Tree {
         let (local, remote) = (local.parse().unwrap(), remote.parse().unwrap());
-        self.connections.push(Connection { local, remote, interface: 3, uid: 0, inode });
+        self.connections.push(Connection {
+            transport: Transport::Tcp,
+            local,
+            remote,
+            interface: 3,
+            cookie: [0; 2],
+            uid: 0,
+            inode,
+        });
         self
     }
 

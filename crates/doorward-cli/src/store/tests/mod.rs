@@ -88,6 +88,7 @@ fn draft<'a>(record: &'a Record, facts: &'a Facts) -> Draft<'a> {
         kernel: 1,
         artifact: Some(b"what boot loads"),
         ssh_ports: &[22, 2222],
+        cut: false,
         who: Who { uid: 0, name: Some("root".to_owned()), peer: "198.51.100.7".parse().ok() },
         when: Moment::now(),
     }
