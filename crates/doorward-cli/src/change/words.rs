@@ -33,13 +33,12 @@ impl World<'_> {
     pub(crate) fn now_words(&self) -> String {
         let Ok(held) = self.held() else { return "the firewall cannot be read".to_owned() };
         match held.phase() {
-            Phase::Idle => "the host has no firewall of ours".to_owned(),
             Phase::Quiet { generation, .. } => format!("{} is in force", self.called(generation)),
             Phase::Trial { new, left: Some(left), .. } => {
                 format!("{} is on trial for another {} s", self.called(new), left.div_ceil(1000))
             }
             Phase::Trial { old: Some(old), .. } => format!("{} is in force", self.called(old)),
-            Phase::Trial { old: None, .. } => "the host has no firewall of ours".to_owned(),
+            Phase::Idle | Phase::Trial { old: None, .. } => "the host has no firewall of ours".to_owned(),
         }
     }
 
