@@ -1,11 +1,12 @@
 //! The sets of packets that a lowered ruleset accepts and refuses; knows no bytecode.
 //!
-//! A chain that changes no mark is summed up once: what it accepts, drops, refuses and hands back, composed over
-//! its rules as a balanced tree. Through the others the packets are led step by step, as a set that changes.
+//! Rules that change no mark are summed up once, whole chains and stretches of them: what they accept, drop, refuse
+//! and hand back, composed as a balanced tree. Through the others the packets are led step by step, as a set that
+//! changes.
 
 use super::load::Slice;
 use super::lower::{Becomes, Op};
-use super::program::{BaseChain, Hooked, Program, Step, Target};
+use super::program::{BaseChain, Hooked, LoweredRule, Program, Step, Target};
 use crate::space::{Bit, Field, Node, Pred, Space, Unproven};
 use rustc_hash::FxHashMap as HashMap;
 use std::collections::BTreeMap;
@@ -125,7 +126,8 @@ impl Flow {
 struct Runner<'a> {
     space: &'a mut Space,
     hooked: &'a Hooked,
-    sums: HashMap<usize, Flow>,
+    /// Stretches that are summed up, by their chain and first rule.
+    sums: HashMap<(usize, usize), Flow>,
     effects: Effects,
 }
 
@@ -133,22 +135,26 @@ impl Runner<'_> {
     /// Leads packets through a chain.
     fn lead(&mut self, chain: usize, start: Node) -> Flow {
         let hooked = self.hooked;
-        let lowered = &hooked.chains[chain];
-        if lowered.stateless {
-            let sum = self.sum(chain);
-            return self.within(start, sum);
-        }
+        let rules = &hooked.chains[chain].rules;
         let mut flow = Flow::start(start);
-        for rule in &lowered.rules {
+        let mut first = 0;
+        for stretch in rules.chunk_by(|one, next| one.stateless && next.stateless) {
             if flow.next.is_empty() {
                 break;
             }
             let at = std::mem::replace(&mut flow.next, Node::FALSE);
-            for (when, steps) in rule {
-                let condition = self.space.node(when);
-                let mine = self.space.and(at, condition);
-                self.rule(steps, mine, &mut flow);
+            if stretch[0].stateless {
+                let sum = self.sum((chain, first), stretch);
+                let sum = self.within(at, sum);
+                flow = self.either(flow, sum);
+            } else {
+                for (when, steps) in &stretch[0].ways {
+                    let condition = self.space.node(when);
+                    let mine = self.space.and(at, condition);
+                    self.rule(steps, mine, &mut flow);
+                }
             }
+            first += stretch.len();
         }
         flow
     }
@@ -169,24 +175,22 @@ impl Runner<'_> {
         }
     }
 
-    /// What becomes of all packets in a chain that changes nothing.
-    fn sum(&mut self, chain: usize) -> Flow {
-        if let Some(sum) = self.sums.get(&chain) {
+    /// What becomes of all packets in rules that change nothing.
+    fn sum(&mut self, place: (usize, usize), rules: &[LoweredRule]) -> Flow {
+        if let Some(sum) = self.sums.get(&place) {
             return *sum;
         }
-        let hooked = self.hooked;
-        let rules = &hooked.chains[chain].rules;
         let sum = self.sum_of(rules);
-        self.sums.insert(chain, sum);
+        self.sums.insert(place, sum);
         sum
     }
 
-    fn sum_of(&mut self, rules: &[Vec<(Pred, Vec<Step>)>]) -> Flow {
+    fn sum_of(&mut self, rules: &[LoweredRule]) -> Flow {
         match rules {
             [] => Flow::start(Node::TRUE),
             [rule] => {
                 let mut flow = Flow::start(Node::FALSE);
-                for (when, steps) in rule {
+                for (when, steps) in &rule.ways {
                     let mine = self.space.node(when);
                     self.rule(steps, mine, &mut flow);
                 }
