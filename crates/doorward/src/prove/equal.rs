@@ -2,7 +2,7 @@
 
 use super::load::Slice;
 use super::program::Program;
-use super::run::NotJudged;
+use super::run::{Depth, NotJudged};
 use crate::meaning::sets::{Meant, Place};
 use crate::net::Family;
 use crate::resolve::model::Verdict;
@@ -41,7 +41,11 @@ pub(super) fn compare(
     let possible = space.domain();
     let domain = space.and(domain, possible);
     let marks = Marks::of(space, program, domain);
-    let (done, _) = program.fates(space, place.into(), domain, &|_| true)?;
+    let fates = |space: &mut Space, depth| program.fates_of(depth, space, place.into(), domain, &|_| true);
+    // Each packet has one fate. Those of packets that are not told apart by their marks afterwards may be several:
+    // then it does not follow from who passes who does not.
+    let depth = if marks.known { Depth::Answered } else { Depth::All };
+    let (done, _) = fates(space, depth)?;
     let allowed = space.node(&meant.allowed);
     let rejected = space.node(&meant.rejected);
     let said_allowed = space.and(domain, allowed);
@@ -53,6 +57,9 @@ pub(super) fn compare(
     let answered = space.or(said_allowed, said_rejected);
     let lost = space.and(gone, answered);
     if (passes, refused) != (said_allowed, said_rejected) || !lost.is_empty() {
+        let (done, _) = fates(space, Depth::All)?;
+        let gone = space.or(done.dropped, done.queued);
+        let gone = marks.began(space, gone);
         let said_blocked = space.minus(domain, answered);
         let said = [
             (Verdict::Allow, said_allowed),
@@ -78,17 +85,19 @@ pub(super) fn compare(
 struct Marks {
     bits: Vec<(Field, u32)>,
     domain: Node,
+    /// Whether each of the bits is the same for all packets that come.
+    known: bool,
 }
 
 impl Marks {
     fn of(space: &mut Space, program: &Program, domain: Node) -> Marks {
-        let mut marks = Marks { bits: Vec::new(), domain };
+        let mut marks = Marks { bits: Vec::new(), domain, known: true };
         for field in [Field::MARK, Field::CT_MARK] {
             let changed = program.changed_bits(&field);
             for bit in (0..u32::BITS).filter(|bit| changed >> bit & 1 == 1) {
-                if space.bit(&field, bit).is_none() {
-                    continue;
-                }
+                let Some(set) = space.bit(&field, bit) else { continue };
+                let (with, without) = (space.and(domain, set), space.minus(domain, set));
+                marks.known &= with.is_empty() || without.is_empty();
                 marks.bits.push((field.clone(), bit));
             }
         }

@@ -32,6 +32,17 @@ impl Default for Fates {
     }
 }
 
+/// Which fates are worked out; the others stay empty.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Depth {
+    /// Who passes.
+    Accepted,
+    /// Who passes, and who is refused with an answer.
+    Answered,
+    /// All of them.
+    All,
+}
+
 /// Why a ruleset cannot be judged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NotJudged {
@@ -68,12 +79,24 @@ impl Program {
         start: Node,
         wanted: &dyn Fn(&BaseChain) -> bool,
     ) -> Result<(Fates, Effects), NotJudged> {
+        self.fates_of(Depth::All, space, slice, start, wanted)
+    }
+
+    /// The same for some of the fates.
+    pub(super) fn fates_of(
+        &self,
+        depth: Depth,
+        space: &mut Space,
+        slice: Slice,
+        start: Node,
+        wanted: &dyn Fn(&BaseChain) -> bool,
+    ) -> Result<(Fates, Effects), NotJudged> {
         if self.endless {
             return Err(NotJudged::Endless);
         }
         let nothing = Hooked::default();
         let hooked = self.slices.get(&slice).unwrap_or(&nothing);
-        let mut runner = Runner { space, hooked, sums: HashMap::default(), effects: BTreeMap::new() };
+        let mut runner = Runner { space, hooked, depth, sums: HashMap::default(), effects: BTreeMap::new() };
         let mut fates = Fates { accepted: start, ..Fates::default() };
         for base in hooked.bases.iter().filter(|base| wanted(base)) {
             if fates.accepted.is_empty() {
@@ -86,7 +109,9 @@ impl Program {
             fates.accepted = flow.accepted;
             let left = runner.space.or(flow.back, flow.next);
             if base.drops {
-                fates.dropped = runner.space.or(fates.dropped, left);
+                if depth == Depth::All {
+                    fates.dropped = runner.space.or(fates.dropped, left);
+                }
             } else {
                 fates.accepted = runner.space.or(fates.accepted, left);
             }
@@ -126,6 +151,7 @@ impl Flow {
 struct Runner<'a> {
     space: &'a mut Space,
     hooked: &'a Hooked,
+    depth: Depth,
     /// Stretches that are summed up, by their chain and first rule.
     sums: HashMap<(usize, usize), Flow>,
     effects: Effects,
@@ -235,7 +261,9 @@ impl Runner<'_> {
                     at = self.space.and(at, holds);
                 }
                 Step::Plain(Op::Reject) => {
-                    flow.rejected = self.space.or(flow.rejected, at);
+                    if self.depth >= Depth::Answered {
+                        flow.rejected = self.space.or(flow.rejected, at);
+                    }
                     return;
                 }
                 Step::Plain(Op::Assign { field, cases }) => at = self.assign(field, cases, at),
@@ -278,6 +306,7 @@ impl Runner<'_> {
         let space = &mut *self.space;
         match target {
             Target::Accept => flow.accepted = space.or(flow.accepted, at),
+            Target::Drop | Target::Queue if self.depth < Depth::All => {}
             Target::Drop => flow.dropped = space.or(flow.dropped, at),
             Target::Queue => flow.queued = space.or(flow.queued, at),
             Target::Return => flow.back = space.or(flow.back, at),
