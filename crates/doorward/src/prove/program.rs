@@ -168,6 +168,12 @@ impl Program {
         changed
     }
 
+    /// Whether packets of a slice meet the very same rules there: nothing has to be computed then. Both programs are
+    /// of the same terms.
+    pub(super) fn is_same(&self, other: &Program, slice: Slice) -> bool {
+        !self.endless && !other.endless && self.slices.get(&slice) == other.slices.get(&slice)
+    }
+
     /// The base chains that packets of a slice pass, in order.
     #[must_use]
     pub fn base_chains(&self, slice: Slice) -> &[BaseChain] {
