@@ -4,9 +4,11 @@
 
 mod policies;
 
-use doorward::compile::Options;
+use doorward::compile::{Options, compile};
 use doorward::meaning::Host;
-use doorward::prove::{Difference, InTurn, compiled};
+use doorward::prove::{Claim, Difference, Facts, InTurn, Lens, check, compiled};
+use doorward::resolve::{self, MemoryFiles, load, resolve};
+use doorward::ruleset::{Elements, Table};
 use policies::{policy, rule};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -46,4 +48,30 @@ fn what_is_compiled_is_what_is_meant() {
             Ok(())
         })
         .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Who passes a limit is marked, and was once compared as it had become: as no packet begins with that mark, whatever
+/// else came through the limit was passed over.
+#[test]
+fn a_limit_lets_in_no_more_than_its_sentence() {
+    let files = MemoryFiles::default().with("policy.dw", "allow ssh limit 6/minute\n");
+    let (policy, _) = resolve(&load(&files, "policy.dw"), &resolve::Host::default());
+    let policy = policy.unwrap();
+    let (host, options) = (Host::default(), Options::default());
+    let mut table = compile(&policy, &options);
+    let facts = Facts { lens: Lens::of(&policy), ..Facts::default() };
+    let proof = |table: &Table| {
+        check(Claim { policy: &policy, table, host: &host, options: &options }, &facts, &InTurn)
+    };
+    assert!(proof(&table).is_equal());
+
+    let set = table.sets.iter_mut().find(|set| set.name.contains("limited")).unwrap();
+    let Elements::Full(elements) = &mut set.elements else { panic!("{set:?}") };
+    let mut telnet = elements[0].clone();
+    assert_eq!(telnet.key[4..6], [0, 22]);
+    telnet.key[5] = 23;
+    elements.push(telnet);
+    let found = proof(&table);
+    assert!(!found.is_equal());
+    assert!(told(&found.differences).contains("meant block, done allow"), "{}", told(&found.differences));
 }

@@ -6,7 +6,7 @@ use super::load::Slice;
 use super::names::Never;
 use super::parts::{Knife, parts};
 use super::program::{Facts, Program};
-use super::run::NotJudged;
+use super::run::{Depth, NotJudged};
 use crate::meaning::Connection;
 use crate::meaning::sets::{self, Given, Place};
 use crate::net::{AddrSet, Family};
@@ -234,7 +234,7 @@ impl Asked {
             Asked::Tables(program) => {
                 // A new connection has no mark yet.
                 let start = space.fixed(start, &Field::CT_MARK, 0);
-                program.fates(space, place.into(), start, &|_| true)?.0.accepted
+                program.fates_of(Depth::Accepted, space, place.into(), start, &|_| true)?.0.accepted
             }
         };
         // What nobody speaks of may be as it likes, on both sides, as far as it can be.

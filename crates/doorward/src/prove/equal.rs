@@ -2,11 +2,11 @@
 
 use super::load::Slice;
 use super::program::Program;
-use super::run::NotJudged;
+use super::run::{Depth, NotJudged};
 use crate::meaning::sets::{Meant, Place};
 use crate::net::Family;
 use crate::resolve::model::Verdict;
-use crate::space::{Node, Point, Space};
+use crate::space::{Bit, Field, Node, Point, Space};
 
 /// A packet that a ruleset treats otherwise than the policy says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,22 +40,33 @@ pub(super) fn compare(
     let domain = space.node(&meant.domain);
     let possible = space.domain();
     let domain = space.and(domain, possible);
-    let (fates, _) = program.fates(space, place.into(), domain, &|_| true)?;
+    let marks = Marks::of(space, program, domain);
+    let fates = |space: &mut Space, depth| program.fates_of(depth, space, place.into(), domain, &|_| true);
+    // Each packet has one fate. Those of packets that are not told apart by their marks afterwards may be several:
+    // then it does not follow from who passes who does not.
+    let depth = if marks.known { Depth::Answered } else { Depth::All };
+    let (done, _) = fates(space, depth)?;
     let allowed = space.node(&meant.allowed);
     let rejected = space.node(&meant.rejected);
     let said_allowed = space.and(domain, allowed);
     let said_rejected = space.and(domain, rejected);
-    if (fates.accepted, fates.rejected) != (said_allowed, said_rejected) {
-        let either = space.or(said_allowed, said_rejected);
-        let said_blocked = space.minus(domain, either);
-        let dropped = space.or(fates.dropped, fates.queued);
+    let passes = marks.began(space, done.accepted);
+    let refused = marks.began(space, done.rejected);
+    let gone = space.or(done.dropped, done.queued);
+    let gone = marks.began(space, gone);
+    let answered = space.or(said_allowed, said_rejected);
+    let lost = space.and(gone, answered);
+    if (passes, refused) != (said_allowed, said_rejected) || !lost.is_empty() {
+        let (done, _) = fates(space, Depth::All)?;
+        let gone = space.or(done.dropped, done.queued);
+        let gone = marks.began(space, gone);
+        let said_blocked = space.minus(domain, answered);
         let said = [
             (Verdict::Allow, said_allowed),
             (Verdict::Reject, said_rejected),
             (Verdict::Block, said_blocked),
         ];
-        let done =
-            [(Verdict::Allow, fates.accepted), (Verdict::Reject, fates.rejected), (Verdict::Block, dropped)];
+        let done = [(Verdict::Allow, passes), (Verdict::Reject, refused), (Verdict::Block, gone)];
         for (meant, said) in said {
             for (done, does) in done.into_iter().filter(|(done, _)| *done != meant) {
                 let parted = space.and(said, does);
@@ -68,4 +79,35 @@ pub(super) fn compare(
     }
     space.holds_good()?;
     Ok(allowed)
+}
+
+/// The bits of marks that rules change: a packet is compared as it came, not as it became.
+struct Marks {
+    bits: Vec<(Field, u32)>,
+    domain: Node,
+    /// Whether each of the bits is the same for all packets that come.
+    known: bool,
+}
+
+impl Marks {
+    fn of(space: &mut Space, program: &Program, domain: Node) -> Marks {
+        let mut marks = Marks { bits: Vec::new(), domain, known: true };
+        for field in [Field::MARK, Field::CT_MARK] {
+            let changed = program.changed_bits(&field);
+            for bit in (0..u32::BITS).filter(|bit| changed >> bit & 1 == 1) {
+                let Some(set) = space.bit(&field, bit) else { continue };
+                let (with, without) = (space.and(domain, set), space.minus(domain, set));
+                marks.known &= with.is_empty() || without.is_empty();
+                marks.bits.push((field.clone(), bit));
+            }
+        }
+        marks
+    }
+
+    /// The packets that became these.
+    fn began(&self, space: &mut Space, set: Node) -> Node {
+        let any =
+            self.bits.iter().fold(set, |set, (field, bit)| space.with_bit(set, field, *bit, Bit::Anything));
+        space.and(any, self.domain)
+    }
 }

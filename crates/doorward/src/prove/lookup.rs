@@ -127,6 +127,8 @@ impl Symbols<'_> {
             };
             gathered.others.push(Pred::all([pred, condition.unwrap_or(Pred::Const(true))]));
         }
+        // Keys are apart from each other: the order of a map decides nothing.
+        by_value.sort_by(|one, other| one.0.cmp(&other.0));
         let mut hits: Vec<(Pred, Option<Data>)> = by_value
             .into_iter()
             .map(|(value, gathered)| (gathered.finish(self.terms, window.as_ref()), value))
@@ -195,8 +197,10 @@ impl Symbols<'_> {
     }
 }
 
-/// The condition that one of these products holds.
-fn union(products: Vec<Vec<Atom>>) -> Pred {
+/// The condition that one of these products holds. The kernel lists elements as it likes: the same ones are the same
+/// condition.
+fn union(mut products: Vec<Vec<Atom>>) -> Pred {
+    products.sort_unstable();
     if products.iter().any(Vec::is_empty) {
         return Pred::Const(true);
     }

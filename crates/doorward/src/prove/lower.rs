@@ -295,7 +295,7 @@ impl<'s> Lowering<'_, 's> {
             Expr::Lookup { set, sreg, dreg, invert } => self.lookup(set, *sreg, *dreg, *invert),
             Expr::Verdict(verdict) => self.ops.push(Op::Verdict(verdict.clone())),
             Expr::Reject(reject) => {
-                self.effect(&format!("{reject:?}"));
+                self.effect(format_args!("{reject:?}"));
                 self.ops.push(Op::Reject);
             }
             Expr::MetaSet { key: MetaKey::Mark, sreg } => self.assign(Field::MARK, *sreg),
@@ -306,12 +306,12 @@ impl<'s> Lowering<'_, 's> {
             }
             Expr::MetaSet { key, sreg } => {
                 let bytes = self.registers.get(*sreg, 4);
-                self.effect(&format!("sets meta {key:?} to {}", describe(&bytes)));
+                self.effect(format_args!("sets meta {key:?} to {}", describe(&bytes)));
                 self.overwrite(Overwritten::Field(Field::Meta(*key)), Pred::Const(true));
             }
             Expr::CtSet { key, dir, sreg } => {
                 let bytes = self.registers.get(*sreg, 4);
-                self.effect(&format!("sets ct {key:?} to {}", describe(&bytes)));
+                self.effect(format_args!("sets ct {key:?} to {}", describe(&bytes)));
                 self.overwrite(Overwritten::Field(Field::Ct(*key, *dir)), Pred::Const(true));
             }
             Expr::Counter { .. } | Expr::Last { .. } => {}
@@ -342,7 +342,7 @@ impl<'s> Lowering<'_, 's> {
                 self.logs(&format!("{log:?}"));
             }
             Expr::PayloadSet { base, offset, len, .. } => {
-                self.effect(&format!("writes {len} bytes at {base:?} {offset}"));
+                self.effect(format_args!("writes {len} bytes at {base:?} {offset}"));
                 let there = self.symbols.payload(self.stand, *base, *offset, *len, choices);
                 self.test(there.if_so);
                 for byte in there.bytes {
@@ -353,22 +353,22 @@ impl<'s> Lowering<'_, 's> {
             }
             // What a translation leads to is a matter of its own; in its chain it ends the walk.
             Expr::Nat(_) | Expr::Masq(_) | Expr::Redir(_) => {
-                self.effect(&format!("{expr:?}"));
+                self.effect(format_args!("{expr:?}"));
                 self.ops.push(Op::Verdict(Verdict::Accept));
             }
             Expr::Objref { kind, name } => {
                 const LIMITS: [u32; 3] = [2, 4, 5];
-                self.effect(&format!("uses object {kind} {name}"));
+                self.effect(format_args!("uses object {kind} {name}"));
                 // Quotas, limits and limits of connections decide.
                 if LIMITS.contains(kind) {
                     self.unknown(&format!("object {kind} {name}"));
                 }
             }
             Expr::ObjrefMap { set, .. } => {
-                self.effect(&format!("uses an object of {set}"));
+                self.effect(format_args!("uses an object of {set}"));
                 self.unknown(&format!("an object of {set}"));
             }
-            Expr::Notrack => self.effect("leaves it out of connection tracking"),
+            Expr::Notrack => self.effect(format_args!("leaves it out of connection tracking")),
             Expr::Unknown { name, data } => self.foreign(expr, name, data, choices),
         }
     }
@@ -382,13 +382,15 @@ impl<'s> Lowering<'_, 's> {
     }
 
     pub(super) fn logs(&mut self, log: &str) {
-        let rate = self.rate.as_deref().unwrap_or("always");
-        self.effect(&format!("logs {log}, {rate}"));
+        let rate = self.rate.clone();
+        let rate = rate.as_deref().unwrap_or("always");
+        self.effect(format_args!("logs {log}, {rate}"));
     }
 
-    pub(super) fn effect(&mut self, words: &str) {
+    /// The words are made only where somebody looks at them.
+    pub(super) fn effect(&mut self, words: std::fmt::Arguments<'_>) {
         if self.effects {
-            self.ops.push(Op::Effect(words.into()));
+            self.ops.push(Op::Effect(words.to_string().into()));
         }
     }
 
@@ -486,7 +488,7 @@ impl<'s> Lowering<'_, 's> {
         let timeout = dynset.timeout.unwrap_or(0);
         let exprs = &dynset.exprs;
         let set = self.table.1.set(&dynset.set).map(|set| (set.size, set.timeout));
-        self.effect(&format!(
+        self.effect(format_args!(
             "{what} {} in {} {set:?} for {timeout} ms, {exprs:?}",
             describe(&key),
             dynset.set
@@ -540,7 +542,7 @@ impl<'s> Lowering<'_, 's> {
                 .collect();
             let none = Pred::any(cases.iter().map(|(when, _)| when.clone()).collect::<Vec<_>>()).negated();
             cases.push((none, Vec::new()));
-            self.effect(&format!("changes {field:?} by a map: {cases:?}"));
+            self.effect(format_args!("changes {field:?} by a map: {cases:?}"));
             self.ops.push(Op::Assign { field, cases });
             return;
         }
@@ -554,7 +556,7 @@ impl<'s> Lowering<'_, 's> {
         // A change of a mark that nobody knew at the beginning leaves no trace in what is known of it afterwards.
         let changed: Vec<(usize, &Becomes)> =
             bits.iter().enumerate().filter(|(_, bit)| **bit != Becomes::Same).collect();
-        self.effect(&format!("changes {field:?}: {changed:?}"));
+        self.effect(format_args!("changes {field:?}: {changed:?}"));
         let mut cases = vec![(condition.clone(), bits)];
         if *condition != Pred::Const(true) {
             cases.push((condition.clone().negated(), Vec::new()));
@@ -567,11 +569,11 @@ impl<'s> Lowering<'_, 's> {
         let words = format!("{name} {data:02x?}");
         match name {
             // These go on, whatever they do.
-            "dup" | "flow_offload" | "notrack" => self.effect(&words),
+            "dup" | "flow_offload" | "notrack" => self.effect(format_args!("{words}")),
             "queue" => self.ops.push(Op::Verdict(Verdict::Queue)),
             "match" | "target" => self.xtables(expr, choices),
             _ => {
-                self.effect(&words);
+                self.effect(format_args!("{words}"));
                 self.unknown(&words);
                 self.registers.forget(&words);
             }

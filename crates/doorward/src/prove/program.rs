@@ -41,7 +41,7 @@ pub struct ChainName {
 }
 
 /// A base chain of a hook.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct BaseChain {
     /// Where it is.
     pub name: ChainName,
@@ -67,23 +67,32 @@ pub(super) enum Target {
 }
 
 /// A step with its targets found.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) enum Step {
     Plain(Op),
     To(Target),
     Map(Vec<(Pred, Target)>),
 }
 
+/// A rule, lowered.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct LoweredRule {
+    /// Ways that exclude each other: for which packets, and what is done with them.
+    pub(super) ways: Vec<(Pred, Vec<Step>)>,
+    /// As of a chain.
+    pub(super) stateless: bool,
+}
+
 /// A chain with its rules lowered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Lowered {
-    pub(super) rules: Vec<Vec<(Pred, Vec<Step>)>>,
+    pub(super) rules: Vec<LoweredRule>,
     /// Neither this chain nor one that it calls changes a mark or has an effect that is looked at.
     pub(super) stateless: bool,
 }
 
 /// What packets of one slice pass.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Hooked {
     pub(super) bases: Vec<BaseChain>,
     pub(super) chains: Vec<Lowered>,
@@ -144,7 +153,8 @@ impl Program {
     #[must_use]
     pub fn changed_bits(&self, mark: &Field) -> u32 {
         let chains = self.slices.values().flat_map(|hooked| &hooked.chains);
-        let steps = chains.flat_map(|chain| &chain.rules).flatten().flat_map(|(_, steps)| steps);
+        let ways = chains.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.ways);
+        let steps = ways.flat_map(|(_, steps)| steps);
         let mut changed = 0;
         for step in steps {
             if let Step::Plain(Op::Assign { field, cases }) = step
@@ -156,6 +166,12 @@ impl Program {
             }
         }
         changed
+    }
+
+    /// Whether packets of a slice meet the very same rules there: nothing has to be computed then. Both programs are
+    /// of the same terms.
+    pub(super) fn is_same(&self, other: &Program, slice: Slice) -> bool {
+        !self.endless && !other.endless && self.slices.get(&slice) == other.slices.get(&slice)
     }
 
     /// The base chains that packets of a slice pass, in order.
@@ -244,16 +260,16 @@ impl Lowerer<'_, '_> {
         for (number, rule) in chain.rules.iter().enumerate() {
             let ways = lower::rule(&mut self.shared, stand, (table, &self.tables[table]), name, rule);
             let site = place * 100_000 + number + 1;
+            let mut stateless = true;
             let mut found = Vec::with_capacity(ways.len());
             for Way { when, ops } in ways {
-                let steps: Vec<Step> = ops
-                    .into_iter()
-                    .map(|op| self.step((stand, table, site), op, &mut lowered.stateless))
-                    .collect();
+                let steps: Vec<Step> =
+                    ops.into_iter().map(|op| self.step((stand, table, site), op, &mut stateless)).collect();
                 found.push((when, steps));
             }
             let ends = always_ends(&found);
-            lowered.rules.push(found);
+            lowered.stateless &= stateless;
+            lowered.rules.push(LoweredRule { ways: found, stateless });
             if ends {
                 // What stands behind is never reached.
                 break;

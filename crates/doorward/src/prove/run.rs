@@ -1,11 +1,12 @@
 //! The sets of packets that a lowered ruleset accepts and refuses; knows no bytecode.
 //!
-//! A chain that changes no mark is summed up once: what it accepts, drops, refuses and hands back, composed over
-//! its rules as a balanced tree. Through the others the packets are led step by step, as a set that changes.
+//! Rules that change no mark are summed up once, whole chains and stretches of them: what they accept, drop, refuse
+//! and hand back, composed as a balanced tree. Through the others the packets are led step by step, as a set that
+//! changes.
 
 use super::load::Slice;
 use super::lower::{Becomes, Op};
-use super::program::{BaseChain, Hooked, Program, Step, Target};
+use super::program::{BaseChain, Hooked, LoweredRule, Program, Step, Target};
 use crate::space::{Bit, Field, Node, Pred, Space, Unproven};
 use rustc_hash::FxHashMap as HashMap;
 use std::collections::BTreeMap;
@@ -29,6 +30,17 @@ impl Default for Fates {
     fn default() -> Fates {
         Fates { accepted: Node::FALSE, dropped: Node::FALSE, rejected: Node::FALSE, queued: Node::FALSE }
     }
+}
+
+/// Which fates are worked out; the others stay empty.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Depth {
+    /// Who passes.
+    Accepted,
+    /// Who passes, and who is refused with an answer.
+    Answered,
+    /// All of them.
+    All,
 }
 
 /// Why a ruleset cannot be judged.
@@ -67,12 +79,24 @@ impl Program {
         start: Node,
         wanted: &dyn Fn(&BaseChain) -> bool,
     ) -> Result<(Fates, Effects), NotJudged> {
+        self.fates_of(Depth::All, space, slice, start, wanted)
+    }
+
+    /// The same for some of the fates.
+    pub(super) fn fates_of(
+        &self,
+        depth: Depth,
+        space: &mut Space,
+        slice: Slice,
+        start: Node,
+        wanted: &dyn Fn(&BaseChain) -> bool,
+    ) -> Result<(Fates, Effects), NotJudged> {
         if self.endless {
             return Err(NotJudged::Endless);
         }
         let nothing = Hooked::default();
         let hooked = self.slices.get(&slice).unwrap_or(&nothing);
-        let mut runner = Runner { space, hooked, sums: HashMap::default(), effects: BTreeMap::new() };
+        let mut runner = Runner { space, hooked, depth, sums: HashMap::default(), effects: BTreeMap::new() };
         let mut fates = Fates { accepted: start, ..Fates::default() };
         for base in hooked.bases.iter().filter(|base| wanted(base)) {
             if fates.accepted.is_empty() {
@@ -85,7 +109,9 @@ impl Program {
             fates.accepted = flow.accepted;
             let left = runner.space.or(flow.back, flow.next);
             if base.drops {
-                fates.dropped = runner.space.or(fates.dropped, left);
+                if depth == Depth::All {
+                    fates.dropped = runner.space.or(fates.dropped, left);
+                }
             } else {
                 fates.accepted = runner.space.or(fates.accepted, left);
             }
@@ -125,7 +151,9 @@ impl Flow {
 struct Runner<'a> {
     space: &'a mut Space,
     hooked: &'a Hooked,
-    sums: HashMap<usize, Flow>,
+    depth: Depth,
+    /// Stretches that are summed up, by their chain and first rule.
+    sums: HashMap<(usize, usize), Flow>,
     effects: Effects,
 }
 
@@ -133,22 +161,26 @@ impl Runner<'_> {
     /// Leads packets through a chain.
     fn lead(&mut self, chain: usize, start: Node) -> Flow {
         let hooked = self.hooked;
-        let lowered = &hooked.chains[chain];
-        if lowered.stateless {
-            let sum = self.sum(chain);
-            return self.within(start, sum);
-        }
+        let rules = &hooked.chains[chain].rules;
         let mut flow = Flow::start(start);
-        for rule in &lowered.rules {
+        let mut first = 0;
+        for stretch in rules.chunk_by(|one, next| one.stateless && next.stateless) {
             if flow.next.is_empty() {
                 break;
             }
             let at = std::mem::replace(&mut flow.next, Node::FALSE);
-            for (when, steps) in rule {
-                let condition = self.space.node(when);
-                let mine = self.space.and(at, condition);
-                self.rule(steps, mine, &mut flow);
+            if stretch[0].stateless {
+                let sum = self.sum((chain, first), stretch);
+                let sum = self.within(at, sum);
+                flow = self.either(flow, sum);
+            } else {
+                for (when, steps) in &stretch[0].ways {
+                    let condition = self.space.node(when);
+                    let mine = self.space.and(at, condition);
+                    self.rule(steps, mine, &mut flow);
+                }
             }
+            first += stretch.len();
         }
         flow
     }
@@ -169,24 +201,22 @@ impl Runner<'_> {
         }
     }
 
-    /// What becomes of all packets in a chain that changes nothing.
-    fn sum(&mut self, chain: usize) -> Flow {
-        if let Some(sum) = self.sums.get(&chain) {
+    /// What becomes of all packets in rules that change nothing.
+    fn sum(&mut self, place: (usize, usize), rules: &[LoweredRule]) -> Flow {
+        if let Some(sum) = self.sums.get(&place) {
             return *sum;
         }
-        let hooked = self.hooked;
-        let rules = &hooked.chains[chain].rules;
         let sum = self.sum_of(rules);
-        self.sums.insert(chain, sum);
+        self.sums.insert(place, sum);
         sum
     }
 
-    fn sum_of(&mut self, rules: &[Vec<(Pred, Vec<Step>)>]) -> Flow {
+    fn sum_of(&mut self, rules: &[LoweredRule]) -> Flow {
         match rules {
             [] => Flow::start(Node::TRUE),
             [rule] => {
                 let mut flow = Flow::start(Node::FALSE);
-                for (when, steps) in rule {
+                for (when, steps) in &rule.ways {
                     let mine = self.space.node(when);
                     self.rule(steps, mine, &mut flow);
                 }
@@ -231,7 +261,9 @@ impl Runner<'_> {
                     at = self.space.and(at, holds);
                 }
                 Step::Plain(Op::Reject) => {
-                    flow.rejected = self.space.or(flow.rejected, at);
+                    if self.depth >= Depth::Answered {
+                        flow.rejected = self.space.or(flow.rejected, at);
+                    }
                     return;
                 }
                 Step::Plain(Op::Assign { field, cases }) => at = self.assign(field, cases, at),
@@ -274,6 +306,7 @@ impl Runner<'_> {
         let space = &mut *self.space;
         match target {
             Target::Accept => flow.accepted = space.or(flow.accepted, at),
+            Target::Drop | Target::Queue if self.depth < Depth::All => {}
             Target::Drop => flow.dropped = space.or(flow.dropped, at),
             Target::Queue => flow.queued = space.or(flow.queued, at),
             Target::Return => flow.back = space.or(flow.back, at),

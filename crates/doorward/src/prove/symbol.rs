@@ -19,7 +19,7 @@ pub(super) enum Byte {
     Opaque(Arc<str>, u8),
 }
 
-/// The registers of a rule.
+/// The registers of a rule, as far as something was written: the kernel forbids to read the rest, which is zero.
 #[derive(Clone)]
 pub(super) struct Registers(Vec<Byte>);
 
@@ -27,36 +27,36 @@ pub(super) struct Registers(Vec<Byte>);
 const SIZE: usize = 64;
 
 impl Registers {
-    /// What stands there before a rule: the kernel forbids to read it.
+    /// What stands there before a rule.
     pub(super) fn new() -> Registers {
-        Registers(vec![Byte::Known(0); SIZE])
+        Registers(Vec::new())
     }
 
     /// Stores; the rest of the last word becomes zero, as in the kernel.
     pub(super) fn put(&mut self, reg: Reg, bytes: &[Byte]) {
         let from = usize::from(reg.0) * 4;
-        let padded = bytes.len().div_ceil(4) * 4;
-        for at in 0..padded {
-            if let Some(place) = self.0.get_mut(from + at) {
-                *place = bytes.get(at).cloned().unwrap_or(Byte::Known(0));
-            }
+        let to = (from + bytes.len().div_ceil(4) * 4).min(SIZE);
+        if to > self.0.len() {
+            self.0.resize(to, Byte::Known(0));
+        }
+        for at in from..to {
+            self.0[at] = bytes.get(at - from).cloned().unwrap_or(Byte::Known(0));
         }
     }
 
     /// Reads; what is out of reach is unknown.
     pub(super) fn get(&self, reg: Reg, len: usize) -> Vec<Byte> {
         let from = usize::from(reg.0) * 4;
-        (from..from + len)
-            .map(|at| self.0.get(at).cloned().unwrap_or_else(|| Byte::Opaque("no register".into(), 0)))
-            .collect()
+        let none = |at: usize| {
+            if at < SIZE { Byte::Known(0) } else { Byte::Opaque("no register".into(), 0) }
+        };
+        (from..from + len).map(|at| self.0.get(at).cloned().unwrap_or_else(|| none(at))).collect()
     }
 
     /// Makes everything unknown: something was loaded, and nobody knows where to.
     pub(super) fn forget(&mut self, what: &str) {
         let what: Arc<str> = what.into();
-        for (at, place) in (0u8..).zip(&mut self.0) {
-            *place = Byte::Opaque(what.clone(), at);
-        }
+        self.0 = (0u8..).take(SIZE).map(|at| Byte::Opaque(what.clone(), at)).collect();
     }
 }
 

@@ -99,7 +99,7 @@ impl Space {
                 let low = self.diagram.minus(rest, variable);
                 let set = low.is_empty();
                 value = value << 1 | u128::from(set);
-                rest = self.diagram.exists(if set { rest } else { low }, &|other| other == level);
+                rest = self.diagram.exists(if set { rest } else { low }, variable);
             }
             return Some((value, rest));
         };
@@ -171,8 +171,10 @@ impl Space {
                     others = self.diagram.and(others, *node);
                 }
             }
-            let coded = &self.coded[at];
-            let bad = self.diagram.exists(others, &|level| coded.bit_at(level).is_none());
+            let (coded, count) = (&self.coded[at], self.levels());
+            let rest = (0..count).filter(|level| coded.bit_at(*level).is_none());
+            let rest = self.diagram.variables(rest);
+            let bad = self.diagram.exists(others, rest);
             sets[at] = self.diagram.minus(Node::TRUE, bad);
         }
         let mut product = Node::TRUE;

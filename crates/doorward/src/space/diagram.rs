@@ -3,8 +3,6 @@
 //! Reduced and ordered (Bryant 1986): equal functions are equal nodes, so that a proof of equality is one
 //! comparison. Nodes are only added; a question builds its diagram, asks, and drops it whole.
 
-use rustc_hash::FxHashMap as HashMap;
-
 /// A function. Two are equal exactly if they are the same node of one diagram.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Node(u32);
@@ -37,8 +35,13 @@ struct Entry {
 const BOTTOM: u32 = u32::MAX;
 /// The smallest tables; both grow with the nodes.
 const SMALLEST: usize = 1 << 12;
-/// The largest cache of results, in entries: 16 bytes each.
+/// The largest cache of results, in entries: 12 bytes each.
 const LARGEST_CACHE: usize = 1 << 21;
+/// A free place. Not 0: pages of zeros are lent by the kernel and given again when they are written to, which takes
+/// longer than what is done with them.
+const FREE: u32 = u32::MAX;
+/// Above the bits of a node's number in the cache stands the operation.
+const OP_SHIFT: u32 = 28;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Op {
@@ -46,15 +49,19 @@ enum Op {
     Or,
     Minus,
     Xor,
+    Exists,
 }
+
+/// Operation and first operand, second operand, result.
+type Known = [u32; 3];
 
 /// Nodes, and what was computed of them.
 pub(super) struct Diagram {
     nodes: Vec<Entry>,
-    /// Open addressing: index of a node, or 0 for a free place.
+    /// Open addressing: index of a node, or a free place.
     unique: Vec<u32>,
-    /// Operation with its two operands, and the result; an older result gives way.
-    cache: Vec<(u32, u32, u32, u32)>,
+    /// What was computed; an older result gives way.
+    cache: Vec<Known>,
     budget: usize,
     exceeded: bool,
 }
@@ -65,9 +72,9 @@ impl Diagram {
         let constant = Entry { level: BOTTOM, low: Node::FALSE, high: Node::FALSE };
         Diagram {
             nodes: vec![constant; 2],
-            unique: vec![0; SMALLEST * 2],
-            cache: vec![(0, 0, 0, 0); SMALLEST],
-            budget,
+            unique: vec![FREE; SMALLEST * 2],
+            cache: vec![[FREE; 3]; SMALLEST],
+            budget: budget.min(1 << OP_SHIFT),
             exceeded: false,
         }
     }
@@ -101,7 +108,7 @@ impl Diagram {
         let mut place = hash(level, low.0, high.0) & mask;
         loop {
             let index = self.unique[place];
-            if index == 0 {
+            if index == FREE {
                 break;
             }
             let entry = &self.nodes[index as usize];
@@ -126,20 +133,30 @@ impl Diagram {
         Node(index)
     }
 
+    /// Makes room in place, so that memory is touched once.
     fn grow(&mut self) {
         let size = self.unique.len() * 2;
         let mask = size - 1;
-        let mut unique = vec![0; size];
+        self.unique.clear();
+        self.unique.resize(size, FREE);
         for (index, entry) in self.nodes.iter().enumerate().skip(2) {
             let mut place = hash(entry.level, entry.low.0, entry.high.0) & mask;
-            while unique[place] != 0 {
+            while self.unique[place] != FREE {
                 place = (place + 1) & mask;
             }
-            unique[place] = u32::try_from(index).unwrap_or(0);
+            self.unique[place] = u32::try_from(index).unwrap_or(FREE);
         }
-        self.unique = unique;
-        if self.cache.len() < LARGEST_CACHE && self.nodes.len() > self.cache.len() {
-            self.cache = vec![(0, 0, 0, 0); self.cache.len() * 2];
+        let size = self.cache.len();
+        if size < LARGEST_CACHE && self.nodes.len() > size {
+            self.cache.resize(size * 2, [FREE; 3]);
+            for place in 0..size {
+                let known = self.cache[place];
+                let belongs = hash(known[0], known[1], 0) & (size * 2 - 1);
+                if belongs != place && known[0] != FREE {
+                    self.cache[belongs] = known;
+                    self.cache[place] = [FREE; 3];
+                }
+            }
         }
     }
 
@@ -184,10 +201,8 @@ impl Diagram {
     }
 
     fn apply(&mut self, op: Op, a: Node, b: Node) -> Node {
-        let place = hash(op as u32, a.0, b.0) & (self.cache.len() - 1);
-        let (known_op, known_a, known_b, result) = self.cache[place];
-        if (known_op, known_a, known_b) == (op as u32, a.0, b.0) {
-            return Node(result);
+        if let Some(result) = self.known(op, a, b) {
+            return result;
         }
         let level = self.level(a).min(self.level(b));
         let (a_low, a_high) = self.branch(a, level);
@@ -197,41 +212,57 @@ impl Diagram {
             Op::Or => (self.or(a_low, b_low), self.or(a_high, b_high)),
             Op::Minus => (self.minus(a_low, b_low), self.minus(a_high, b_high)),
             Op::Xor => (self.xor(a_low, b_low), self.xor(a_high, b_high)),
+            Op::Exists => (self.exists(a_low, b), self.exists(a_high, b)),
         };
         let result = self.make(level, low, high);
-        // The cache may have grown meanwhile.
-        let place = hash(op as u32, a.0, b.0) & (self.cache.len() - 1);
-        self.cache[place] = (op as u32, a.0, b.0, result.0);
+        self.keep(op, a, b, result);
         result
     }
 
-    /// Whether there is a value of the variables that are picked, with which the function holds.
-    pub(super) fn exists(&mut self, node: Node, picked: &dyn Fn(u32) -> bool) -> Node {
-        let mut known = HashMap::default();
-        self.exists_within(node, picked, &mut known)
+    fn known(&self, op: Op, a: Node, b: Node) -> Option<Node> {
+        let first = (op as u32) << OP_SHIFT | a.0;
+        let known = &self.cache[hash(first, b.0, 0) & (self.cache.len() - 1)];
+        (known[0] == first && known[1] == b.0).then_some(Node(known[2]))
     }
 
-    fn exists_within(
-        &mut self,
-        node: Node,
-        picked: &dyn Fn(u32) -> bool,
-        known: &mut HashMap<Node, Node>,
-    ) -> Node {
-        let Entry { level, low, high } = self.nodes[node.at()];
-        if level == BOTTOM {
+    fn keep(&mut self, op: Op, a: Node, b: Node, result: Node) {
+        let first = (op as u32) << OP_SHIFT | a.0;
+        // The cache may have grown since it was asked.
+        let place = hash(first, b.0, 0) & (self.cache.len() - 1);
+        self.cache[place] = [first, b.0, result.0];
+    }
+
+    /// All variables of these levels, which are in rising order: what [`Diagram::exists`] is asked for.
+    pub(super) fn variables(&mut self, levels: impl DoubleEndedIterator<Item = u32>) -> Node {
+        levels.rev().fold(Node::TRUE, |rest, level| self.make(level, Node::FALSE, rest))
+    }
+
+    /// Whether there is a value of some variables with which the function holds.
+    pub(super) fn exists(&mut self, node: Node, variables: Node) -> Node {
+        let level = self.level(node);
+        let mut variables = variables;
+        while self.level(variables) < level {
+            variables = self.branch(variables, self.level(variables)).1;
+        }
+        if level == BOTTOM || self.level(variables) == BOTTOM {
             return node;
         }
-        if let Some(result) = known.get(&node) {
-            return *result;
+        if self.level(variables) > level {
+            return self.apply(Op::Exists, node, variables);
         }
-        let low = self.exists_within(low, picked, known);
-        let result = if picked(level) && low == Node::TRUE {
+        if let Some(result) = self.known(Op::Exists, node, variables) {
+            return result;
+        }
+        let (low, high) = self.branch(node, level);
+        let (_, rest) = self.branch(variables, level);
+        let low = self.exists(low, rest);
+        let result = if low == Node::TRUE {
             low
         } else {
-            let high = self.exists_within(high, picked, known);
-            if picked(level) { self.or(low, high) } else { self.make(level, low, high) }
+            let high = self.exists(high, rest);
+            self.or(low, high)
         };
-        known.insert(node, result);
+        self.keep(Op::Exists, node, variables, result);
         result
     }
 }
@@ -295,7 +326,8 @@ mod tests {
                 prop_assert_eq!(answers(&diagram, node), expected.clone());
                 prop_assert_eq!(of_table(&mut diagram, &expected, 0), node);
             }
-            let some = diagram.exists(x, &|level| (2..5).contains(&level));
+            let middle = diagram.variables(2..5);
+            let some = diagram.exists(x, middle);
             let expected: Vec<bool> = (0..256usize)
                 .map(|input| (0..8usize).any(|middle| a[input & !0b0011_1000 | middle << 3]))
                 .collect();

@@ -243,17 +243,20 @@ impl Space {
 
     /// The packets for which some value of the picked fields makes them members.
     pub fn exists(&mut self, node: Node, picked: &dyn Fn(&Field) -> bool) -> Node {
-        let count: u32 = self.coded.iter().map(|coded| coded.bits).sum();
-        let mut levels = vec![false; count as usize];
+        let mut levels = vec![false; self.levels() as usize];
         for coded in self.coded.iter().filter(|coded| picked(&coded.field)) {
             for level in coded.levels() {
                 levels[level as usize] = true;
             }
         }
-        if !levels.contains(&true) {
-            return node;
-        }
-        self.diagram.exists(node, &|level| levels.get(level as usize).copied().unwrap_or(false))
+        let levels = (0u32..).zip(&levels).filter(|(_, is)| **is).map(|(level, _)| level).collect::<Vec<_>>();
+        let variables = self.diagram.variables(levels.into_iter());
+        self.diagram.exists(node, variables)
+    }
+
+    /// How many variables there are.
+    fn levels(&self) -> u32 {
+        self.coded.iter().map(|coded| coded.bits).sum()
     }
 
     /// The packets that are members whatever the picked fields are.
@@ -297,20 +300,17 @@ impl Space {
         let variable = self.diagram.make(level, Node::FALSE, Node::TRUE);
         match to {
             Bit::Set(value) => {
-                let any = self.diagram.exists(node, &|at| at == level);
+                let any = self.diagram.exists(node, variable);
                 if value { self.diagram.and(any, variable) } else { self.diagram.minus(any, variable) }
             }
             Bit::Flipped => {
                 let (clear, set) = (self.diagram.minus(node, variable), self.diagram.and(node, variable));
-                let (clear, set) = (
-                    self.diagram.exists(clear, &|at| at == level),
-                    self.diagram.exists(set, &|at| at == level),
-                );
+                let (clear, set) = (self.diagram.exists(clear, variable), self.diagram.exists(set, variable));
                 let (now_set, now_clear) =
                     (self.diagram.and(clear, variable), self.diagram.minus(set, variable));
                 self.diagram.or(now_set, now_clear)
             }
-            Bit::Anything => self.diagram.exists(node, &|at| at == level),
+            Bit::Anything => self.diagram.exists(node, variable),
         }
     }
 

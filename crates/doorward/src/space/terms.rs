@@ -109,6 +109,7 @@ pub struct Terms {
     known: HashMap<(u32, Vec<(u128, u128)>), Atom>,
     known_ones: HashMap<(u32, u128, u128), Atom>,
     known_addresses: HashMap<(u32, usize), Atom>,
+    known_masks: HashMap<(u32, u128, u128), Atom>,
     /// Fields of which bits are asked that make no few intervals.
     by_bits: BTreeSet<u32>,
 }
@@ -125,6 +126,7 @@ impl Terms {
             known: HashMap::default(),
             known_ones: HashMap::default(),
             known_addresses: HashMap::default(),
+            known_masks: HashMap::default(),
             by_bits: BTreeSet::new(),
         }
     }
@@ -275,8 +277,13 @@ impl Terms {
 
     fn bitwise(&mut self, field: &Field, mask: u128, value: u128) -> Pred {
         let number = self.number(field);
+        if let Some(atom) = self.known_masks.get(&(number, mask, value)) {
+            return Pred::Is(*atom);
+        }
         self.by_bits.insert(number);
-        Pred::Is(self.add(number, Values::Masked { mask, value }))
+        let atom = self.add(number, Values::Masked { mask, value });
+        self.known_masks.insert((number, mask, value), atom);
+        Pred::Is(atom)
     }
 
     /// How a field is coded here.

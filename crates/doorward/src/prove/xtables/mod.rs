@@ -67,7 +67,7 @@ impl Lowering<'_, '_> {
     fn matched(&mut self, found: &Match, choices: &mut dyn Choices) {
         use Match as M;
         if found.changes() {
-            self.effect(&format!("{found:?}"));
+            self.effect(format_args!("{found:?}"));
         }
         self.begins(found);
         let holds = match found {

@@ -13,12 +13,12 @@ impl Lowering<'_, '_> {
         use Target as T;
         match found {
             T::Reject(reject) => {
-                self.effect(&format!("{reject:?}"));
+                self.effect(format_args!("{reject:?}"));
                 self.ops.push(Op::Reject);
             }
             // What a translation leads to is a matter of its own; in its chain it ends the walk.
             T::Dnat(_) | T::Snat(_) | T::Masquerade(_) | T::Netmap(_) | T::Redirect(_) => {
-                self.effect(&format!("{found:?}"));
+                self.effect(format_args!("{found:?}"));
                 self.ops.push(Op::Verdict(Verdict::Accept));
             }
             T::Queue(_) => self.ops.push(Op::Verdict(Verdict::Queue)),
@@ -28,7 +28,7 @@ impl Lowering<'_, '_> {
             T::Connmark(set) => self.connmark_set(set),
             T::Hmark { .. } => self.forget_mark(),
             T::Set(set) => {
-                self.effect(&format!("{found:?}"));
+                self.effect(format_args!("{found:?}"));
                 if set.map.is_some() {
                     self.forget_mark();
                     self.overwrite(Overwritten::Field(Field::Meta(MetaKey::Priority)), Pred::Const(true));
@@ -77,7 +77,7 @@ impl Lowering<'_, '_> {
             | T::Rateest(_)
             | T::Secmark
             | T::Tee(_)
-            | T::Trace => self.effect(&format!("{found:?}")),
+            | T::Trace => self.effect(format_args!("{found:?}")),
             T::Unknown { name, revision, data } => {
                 self.unknown_target(&format!("target {name}, revision {revision}, {data:02x?}"));
             }
@@ -86,7 +86,7 @@ impl Lowering<'_, '_> {
 
     /// It may do anything, and then end the walk in each way, or go on.
     fn unknown_target(&mut self, words: &str) {
-        self.effect(words);
+        self.effect(format_args!("{words}"));
         self.forget_marks();
         let mut ends = Vec::new();
         for (verb, verdict) in [
@@ -105,13 +105,13 @@ impl Lowering<'_, '_> {
         let socket = self.anew(&format!("a transparent socket takes it for {of:?}"));
         self.drop_if(socket.negated());
         self.assign_mark(Field::MARK, |bit| masked(of.value, of.mask, bit));
-        self.effect(&format!("{of:?}"));
+        self.effect(format_args!("{of:?}"));
         self.ops.push(Op::Verdict(Verdict::Accept));
     }
 
     /// The address gets another prefix, or the packet is refused where that cannot be.
     fn translate_prefix(&mut self, field: Field, found: &Target) {
-        self.effect(&format!("{found:?}"));
+        self.effect(format_args!("{found:?}"));
         let refused = self.anew(&format!("it cannot be translated: {found:?}"));
         self.drop_if(refused);
         self.overwrite(Overwritten::Field(field), Pred::Const(true));
