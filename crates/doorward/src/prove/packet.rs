@@ -77,7 +77,7 @@ impl Maker<'_> {
         let index = if name == "lo" { 1 } else { 7 };
         // A kind that nobody can name is that of no interface.
         let kind = self.point.get(&Field::Meta(kind)).and_then(value_name);
-        Device { name, index, kind }
+        Device { name, index, kind, group: None }
     }
 
     fn network(&self) -> Vec<u8> {
