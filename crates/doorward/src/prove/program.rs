@@ -2,7 +2,7 @@
 
 use super::lens::Lens;
 use super::lists::Lists;
-use super::load::{Slice, Stand};
+use super::load::{Odd, Slice, Stand};
 use super::lookup::Known;
 use super::lower::{self, Becomes, Op, Shared, Way};
 use super::xtables;
@@ -27,6 +27,8 @@ pub struct Facts {
     pub lens: Lens,
     /// Whether what a rule does besides deciding is looked at as well.
     pub effects: bool,
+    /// What is not taken for granted.
+    pub odd: Odd,
 }
 
 /// Where a chain is.
@@ -115,6 +117,7 @@ impl Program {
                 shared: Shared {
                     terms,
                     interfaces: &interfaces,
+                    odd: facts.odd,
                     asked: &mut asked,
                     known: &mut known,
                     lens: &facts.lens,

@@ -1,5 +1,6 @@
 //! Registers that hold fields instead of bytes, and what a comparison of them asks; runs nothing.
 
+use super::load::Odd;
 use crate::ruleset::{CmpOp, Expr, Reg};
 use crate::space::{Field, Pred, Terms, name_value};
 use rustc_hash::FxHashMap as HashMap;
@@ -86,6 +87,8 @@ pub(super) struct Symbols<'a> {
     pub(super) terms: &'a mut Terms,
     /// Names of interfaces by index.
     pub(super) interfaces: &'a BTreeMap<u32, String>,
+    /// What is not taken for granted.
+    pub(super) odd: Odd,
     /// For each reading of a map what it can give, and when.
     pub(super) maps: Vec<Vec<(Pred, Vec<u8>)>>,
     /// How often each unknown was asked.
