@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The table is switched off (`NFT_TABLE_F_DORMANT`).
 const DORMANT: u32 = 1;
-/// Chains are followed so deep: the kernel takes 16 jumps.
-const DEEPEST: usize = 40;
+/// Chains are followed so deep: the kernel loads none that are nested deeper (`NFT_JUMP_STACK_SIZE`).
+const DEEPEST: usize = 16;
 
 /// What is known besides the rules.
 #[derive(Clone, Debug, Default)]
@@ -238,7 +238,7 @@ impl Lowerer<'_, '_> {
         let place = self.chains.len();
         self.chains.push(Lowered::default());
         self.places.insert(id, place);
-        if self.open.len() > DEEPEST {
+        if self.open.len() >= DEEPEST {
             self.endless = true;
             return place;
         }
