@@ -63,16 +63,17 @@ impl<'a> State<'a> {
             Some((Field::Room(_), Some(room))) => room == 0,
             Some((Field::Banned | Field::Carried, value)) => value == Some(1),
             // What each set of a bucket does is compared by itself.
-            _ => self.otherwise >> self.number(set, what.expr).min(63) & 1 == 1,
+            _ => self.otherwise >> self.number(set, what).min(63) & 1 == 1,
         }
     }
 
-    /// The same question has the same number in both programs.
-    fn number(&self, set: Option<&String>, expr: &Expr) -> usize {
-        let question = match (set, expr) {
-            (Some(set), Expr::Lookup { .. }) => format!("holds {set}"),
-            (Some(set), _) => format!("over {set}"),
-            (None, other) => format!("{other:?}"),
+    /// The same question, asked as many times before, has the same number in both programs.
+    fn number(&self, set: Option<&String>, what: &Unknown) -> usize {
+        let times = what.times;
+        let question = match (set, what.expr) {
+            (Some(set), Expr::Lookup { .. }) => format!("holds {set} {times}"),
+            (Some(set), _) => format!("over {set} {times}"),
+            (None, other) => format!("{other:?} {times}"),
         };
         let mut asked = self.asked.borrow_mut();
         asked.iter().position(|known| *known == question).unwrap_or_else(|| {
@@ -116,7 +117,7 @@ fn seen(table: &Table, machine: &Machine, packet: &Packet, state: &State) -> See
 /// What both programs do with the packet that is said to tell them apart, for many answers to what nobody knows.
 fn witness(policy: &Resolved, tables: [&Table; 2], besides: &Besides) -> Vec<(Seen, Seen)> {
     let packet = packet(&besides.point, besides.family, besides.slice);
-    const FIRST: u64 = 1 << 7;
+    const FIRST: u64 = 1 << 9;
     (0..FIRST)
         .chain([u64::MAX])
         .map(|otherwise| {
