@@ -36,6 +36,7 @@ mod ifla {
     pub(super) const MASTER: u16 = 10;
     pub(super) const OPERSTATE: u16 = 16;
     pub(super) const LINKINFO: u16 = 18;
+    pub(super) const GROUP: u16 = 27;
     pub(super) const NET_NS_FD: u16 = 28;
     /// Within [`LINKINFO`].
     pub(super) const INFO_KIND: u16 = 1;
@@ -66,6 +67,8 @@ pub struct Link {
     pub address: Vec<u8>,
     /// Number of the bridge or bond that it belongs to.
     pub master: Option<u32>,
+    /// Number of its group, usually 0.
+    pub group: u32,
 }
 
 impl Link {
@@ -385,6 +388,7 @@ fn read_link(message: &Message) -> Option<Link> {
         mtu: 0,
         address: Vec::new(),
         master: None,
+        group: 0,
     };
     for (kind, payload) in Attrs::new(message.body.get(16..)?) {
         match kind {
@@ -392,6 +396,7 @@ fn read_link(message: &Message) -> Option<Link> {
             ifla::ADDRESS => link.address = payload.to_vec(),
             ifla::MTU => link.mtu = number(payload).unwrap_or(0),
             ifla::MASTER => link.master = number(payload),
+            ifla::GROUP => link.group = number(payload).unwrap_or(0),
             ifla::LINKINFO => link.kind = Attrs::find(payload, ifla::INFO_KIND).map(text),
             _ => {}
         }

@@ -21,7 +21,7 @@ fn tcp() -> Packet {
     Packet {
         hook: Hook::Input,
         family: Family::V4,
-        iif: Some(Device { name: "eth0".to_owned(), index: 7, kind: None }),
+        iif: Some(Device { name: "eth0".to_owned(), index: 7, kind: None, group: None }),
         oif: None,
         link: Vec::new(),
         network,

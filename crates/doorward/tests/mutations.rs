@@ -30,12 +30,13 @@ type Seen = (End, Vec<String>);
 struct State<'a> {
     point: &'a Point,
     sets: BTreeMap<String, Field>,
-    /// The answer to everything else that nobody knows.
-    otherwise: bool,
+    /// The answers to everything else that nobody knows, a bit for each question in the order in which they come up.
+    otherwise: u64,
+    asked: RefCell<Vec<String>>,
 }
 
 impl<'a> State<'a> {
-    fn of(policy: &Resolved, point: &'a Point, otherwise: bool) -> State<'a> {
+    fn of(policy: &Resolved, point: &'a Point, otherwise: u64) -> State<'a> {
         use doorward::compile::Stands;
         let sets = stands_for(policy).into_iter().map(|(name, stands)| {
             let field = match stands {
@@ -45,7 +46,7 @@ impl<'a> State<'a> {
             };
             (name, field)
         });
-        State { point, sets: sets.collect(), otherwise }
+        State { point, sets: sets.collect(), otherwise, asked: RefCell::default() }
     }
 
     fn answers(&self, table: &Table, what: &Unknown) -> bool {
@@ -56,12 +57,29 @@ impl<'a> State<'a> {
                 _ => None,
             },
         };
-        match set.and_then(|set| self.sets.get(set)) {
+        let field = set.and_then(|set| self.sets.get(set));
+        match field.map(|field| (field, self.point.get(field))) {
             // Without room a key is in each of its bucket's sets, and above the limit.
-            Some(field @ Field::Room(_)) => self.point.get(field).unwrap_or(0) == 0,
-            Some(field) => self.point.get(field).unwrap_or(0) == 1,
-            None => self.otherwise,
+            Some((Field::Room(_), Some(room))) => room == 0,
+            Some((Field::Banned | Field::Carried, value)) => value == Some(1),
+            // What each set of a bucket does is compared by itself.
+            _ => self.otherwise >> self.number(set, what).min(63) & 1 == 1,
         }
+    }
+
+    /// The same question, asked as many times before, has the same number in both programs.
+    fn number(&self, set: Option<&String>, what: &Unknown) -> usize {
+        let times = what.times;
+        let question = match (set, what.expr) {
+            (Some(set), Expr::Lookup { .. }) => format!("holds {set} {times}"),
+            (Some(set), _) => format!("over {set} {times}"),
+            (None, other) => format!("{other:?} {times}"),
+        };
+        let mut asked = self.asked.borrow_mut();
+        asked.iter().position(|known| *known == question).unwrap_or_else(|| {
+            asked.push(question);
+            asked.len() - 1
+        })
     }
 }
 
@@ -73,14 +91,20 @@ fn seen(table: &Table, machine: &Machine, packet: &Packet, state: &State) -> See
         // A bucket is charged also where its limit then ends the rule.
         let broke_at = rule.exprs.get(visit.outcome.effective(rule.exprs.len()));
         let charged = broke_at.filter(|expr| matches!(expr, Expr::Dynset(_)));
-        for expr in rule.exprs[..visit.outcome.effective(rule.exprs.len())].iter().chain(charged) {
+        let done = &rule.exprs[..visit.outcome.effective(rule.exprs.len())];
+        for (at, expr) in done.iter().chain(charged).enumerate() {
             match expr {
                 Expr::Dynset(dynset) => {
                     let set = table.set(&dynset.set).map(|set| (set.size, set.timeout));
                     does.push(format!("{dynset:?} {set:?}"));
                 }
                 Expr::Log(_) | Expr::Objref { .. } | Expr::Reject(_) => does.push(format!("{expr:?}")),
-                Expr::CtSet { .. } => does.push(format!("{:?}", rule.exprs)),
+                // What it is set to, but not for whom.
+                Expr::CtSet { .. } => {
+                    let loads = |expr: &Expr| matches!(expr, Expr::Ct { .. } | Expr::Immediate { .. });
+                    let from = done[..at].iter().rposition(loads).unwrap_or(0);
+                    does.push(format!("{:?}", &done[from..=at]));
+                }
                 _ => {}
             }
         }
@@ -90,11 +114,12 @@ fn seen(table: &Table, machine: &Machine, packet: &Packet, state: &State) -> See
     (trace.end, does)
 }
 
-/// What both programs do with the packet that is said to tell them apart, for either answer to what nobody knows.
+/// What both programs do with the packet that is said to tell them apart, for many answers to what nobody knows.
 fn witness(policy: &Resolved, tables: [&Table; 2], besides: &Besides) -> Vec<(Seen, Seen)> {
     let packet = packet(&besides.point, besides.family, besides.slice);
-    [true, false]
-        .into_iter()
+    const FIRST: u64 = 1 << 9;
+    (0..FIRST)
+        .chain([u64::MAX])
         .map(|otherwise| {
             let state = State::of(policy, &besides.point, otherwise);
             let [one, other] = tables.map(|table| {
@@ -132,7 +157,7 @@ fn no_mutant_passes_for_the_original() {
             // It must be no other one: nothing that the packets of each class could tell.
             let machines = [&original, &table].map(|table| Machine::new(std::slice::from_ref(table)));
             for (point, packet) in packets(&original, &table, &mut runner) {
-                for otherwise in [true, false] {
+                for otherwise in [u64::MAX, 0] {
                     let state = State::of(&policy, &point, otherwise);
                     let one = seen(&original, &machines[0], &packet, &state);
                     let other = seen(&table, &machines[1], &packet, &state);

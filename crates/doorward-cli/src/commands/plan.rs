@@ -110,7 +110,8 @@ impl Against {
             }
             Against::Kernel(table) => {
                 let lens = table.as_ref().map(Lens::by_names).unwrap_or_default().and(new);
-                let facts = Facts { lens, effects: false, interfaces: around.interfaces.clone() };
+                let interfaces = around.interfaces.clone();
+                let facts = Facts { lens, interfaces, ..Facts::default() };
                 prove::changes(
                     Side::Tables(table.as_slice(), &facts),
                     new_side,

@@ -40,18 +40,23 @@ pub(crate) fn compare(
         tally.meet(&one.packet, one.passed);
     }
     let mut wrong = Vec::new();
+    let mut lacking = Vec::new();
     for (number, who) in asked.iter().enumerate() {
         let opinion = (who.maker)(&judging, kernel);
         let (asked, undecided) = tally.answers.entry(opinion.name()).or_default();
         for one in judged.iter().step_by(who.every) {
             *asked += 1;
             match opinion.accepts(&one.packet) {
-                None => *undecided += 1,
+                None => {
+                    *undecided += 1;
+                    lacking.push((opinion.name(), opinion.lacks(&one.packet)));
+                }
                 Some(accepts) if accepts == one.passed => {}
                 Some(_) => wrong.push(Wrong { maker: number, name: opinion.name(), judged: one.clone() }),
             }
         }
     }
+    tally.lack(lacking);
     (tally, wrong)
 }
 

@@ -80,7 +80,12 @@ impl Lab {
             names.iter().map(|name| all.iter().find(|link| link.name == **name).unwrap()).collect();
         let devices: Vec<Device> = found
             .iter()
-            .map(|link| Device { name: link.name.clone(), index: link.index, kind: link.kind.clone() })
+            .map(|link| Device {
+                name: link.name.clone(),
+                index: link.index,
+                kind: link.kind.clone(),
+                group: Some(link.group),
+            })
             .collect();
         for (at, link) in found.iter().enumerate() {
             links.set_up(link.index).unwrap();

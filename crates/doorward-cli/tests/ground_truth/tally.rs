@@ -23,6 +23,8 @@ pub(crate) struct Tally {
     pub(crate) spent: Duration,
     /// About how many packets somebody was asked, and on how many there was no opinion.
     pub(crate) answers: BTreeMap<&'static str, (usize, usize)>,
+    /// For how many packets somebody did not know something.
+    pub(crate) lacks: BTreeMap<(&'static str, String), usize>,
     pub(crate) mismatches: Vec<Mismatch>,
     pub(crate) coverage: Coverage,
     /// Packets of each sort among those that met their hook.
@@ -114,6 +116,45 @@ impl Tally {
         }
     }
 
+    /// What somebody did not know, of some packets.
+    pub(crate) fn lack(&mut self, lacking: Vec<(&'static str, Vec<String>)>) {
+        for (name, lacks) in lacking {
+            for what in lacks {
+                *self.lacks.entry((name, what)).or_default() += 1;
+            }
+        }
+    }
+
+    /// What was not known most often, in a table.
+    pub(crate) fn reasons(&self) -> String {
+        const MOST: usize = 12;
+        let mut text = String::new();
+        for name in self.answers.keys() {
+            let mut mine: Vec<(usize, &str)> = self
+                .lacks
+                .iter()
+                .filter(|((who, _), _)| who == name)
+                .map(|((_, what), count)| (*count, what.as_str()))
+                .collect();
+            mine.sort_unstable_by(|a, b| b.cmp(a));
+            for (count, what) in mine.iter().take(MOST) {
+                let _ = writeln!(text, "  {name:12} {count:8} packets: {what}");
+            }
+        }
+        text
+    }
+
+    /// About how many packets somebody was asked.
+    pub(crate) fn asked(&self, name: &str) -> usize {
+        self.answers.get(name).map_or(0, |(asked, _)| *asked)
+    }
+
+    /// The share of packets that somebody decided, in percent.
+    pub(crate) fn decided(&self, name: &str) -> f64 {
+        let (asked, undecided) = self.answers.get(name).copied().unwrap_or_default();
+        share(asked - undecided, asked)
+    }
+
     /// Each sort of packets and its share in percent.
     pub(crate) fn packets(&self) -> Vec<(&'static str, f64)> {
         let count = |sort| self.sorts.get(sort).copied().unwrap_or(0);
@@ -129,6 +170,9 @@ impl Tally {
         for (name, (asked, undecided)) in other.answers {
             let mine = self.answers.entry(name).or_default();
             *mine = (mine.0 + asked, mine.1 + undecided);
+        }
+        for (what, count) in other.lacks {
+            *self.lacks.entry(what).or_default() += count;
         }
         for (sort, count) in other.sorts {
             *self.sorts.entry(sort).or_default() += count;
@@ -253,6 +297,7 @@ pub(crate) const KINDS: &[&str] = &[
     "range inverted",
     "bitwise mask",
     "bitwise xor",
+    "xor of a mark",
     "shift",
     "byteorder",
     "immediate",
@@ -286,12 +331,25 @@ pub(crate) const KINDS: &[&str] = &[
     "goto",
     "return",
     "continue",
+    "behind continue",
 ];
 
 fn kinds(table: &Table, rule: &Rule) -> BTreeSet<&'static str> {
     let mut kinds: BTreeSet<&'static str> = rule.exprs.iter().filter_map(plain_kind).collect();
     if !rule.udata.0.is_empty() {
         kinds.insert("comment");
+    }
+    let is_mark = |expr: &Expr| {
+        matches!(expr, Expr::Meta { key: MetaKey::Mark, .. } | Expr::Ct { key: CtKey::Mark, .. })
+    };
+    let next = rule.exprs.iter().zip(rule.exprs.iter().skip(1));
+    for (expr, next) in next {
+        if is_mark(expr) && plain_kind(next) == Some("bitwise xor") {
+            kinds.insert("xor of a mark");
+        }
+        if continues(table, expr) {
+            kinds.insert("behind continue");
+        }
     }
     for test in tests(table, rule) {
         asked(&test, &mut kinds);
@@ -300,6 +358,20 @@ fn kinds(table: &Table, rule: &Rule) -> BTreeSet<&'static str> {
         }
     }
     kinds
+}
+
+/// Whether it may say that the rule goes on behind it.
+fn continues(table: &Table, expr: &Expr) -> bool {
+    match expr {
+        Expr::Verdict(Verdict::Continue) => true,
+        Expr::Lookup { set, dreg: Some(LookupTarget::Verdict), .. } => {
+            let elements = table.set(set).map(|set| &set.elements);
+            matches!(elements, Some(Elements::Full(list)) if list.iter().any(|element| {
+                element.data == Some(Data::Verdict(Verdict::Continue))
+            }))
+        }
+        _ => false,
+    }
 }
 
 fn plain_kind(expr: &Expr) -> Option<&'static str> {

@@ -14,6 +14,7 @@ use doorward::ruleset::{
     TableFamily, Transaction, Udata, Verdict,
 };
 use doorward::trace::{Conntrack, Entry, Packet, Tuple};
+use doorward::xt::{self, Match, Side, Xt};
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -173,8 +174,34 @@ fn needs(ruleset: &Ruleset, hook: Hook) -> Needs {
             }
         }
     }
+    fib.extend(address_types(ruleset).filter(|(result, flags)| askable(hook, *result, *flags)));
     let fib = fib.into_iter().take(meter::QUESTIONS).collect();
     Needs { hook, conntrack: tracks(ruleset), fib, headers: changes(ruleset) }
+}
+
+/// The same questions, as matches of iptables ask them.
+fn address_types(ruleset: &Ruleset) -> impl Iterator<Item = (FibResult, u32)> {
+    const SOURCE: u32 = 1;
+    const DESTINATION: u32 = 2;
+    let rules = ruleset.tables.iter().flat_map(|table| {
+        table.chains.iter().flat_map(|chain| &chain.rules).map(move |rule| (table.family, rule))
+    });
+    let exprs = rules.flat_map(|(family, rule)| rule.exprs.iter().map(move |expr| (family, expr)));
+    let asked = exprs.filter_map(|(family, expr)| match xt::read(expr, family) {
+        Some(Xt::Match(Match::Addrtype(of))) => Some(of),
+        _ => None,
+    });
+    asked.flat_map(|of| {
+        let by = match of.on {
+            None => 0,
+            Some(Side::In) => 8,
+            Some(Side::Out) => 16,
+        };
+        let ends = [(of.source.is_some(), SOURCE), (of.dest.is_some(), DESTINATION)];
+        ends.into_iter()
+            .filter(|(is_asked, _)| *is_asked)
+            .map(move |(_, end)| (FibResult::AddrType, end | by))
+    })
 }
 
 /// Whether it has connections tracked.

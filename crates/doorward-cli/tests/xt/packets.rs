@@ -101,7 +101,7 @@ impl Packets {
         let transport = self.transport(l4proto);
         let network = self.network(l4proto, later_fragment, &extensions, (source, dest));
         let arrives = arrives(self.hook);
-        let device = |name: &str, index| Device { name: name.to_owned(), index, kind: None };
+        let device = |name: &str, index| Device { name: name.to_owned(), index, kind: None, group: None };
         let iif = if self.random.once_in(6) { device("lo", 1) } else { device("eth0", 7) };
         let oif = device("eth1", 8);
         let leaves = !matches!(self.hook, Hook::Prerouting | Hook::Input);

@@ -271,6 +271,11 @@ fn icmp_chain(builder: &mut Builder<'_>, judge: Judge, family: Family) -> String
             [code::ct_state(state::RELATED), code::icmp_types(*first, *last), vec![code::goto(&essential)]];
         builder.commented(&chain, code.concat(), "built in: ICMP errors");
     }
+    if judge.way != Way::Out {
+        // Of a translated connection sentences speak as its opener sees it, who is not the source of what quotes it.
+        let code = [code::ct_state(state::RELATED), code::ct_dnat(), vec![code::counter(), code::drop()]];
+        builder.commented(&chain, code.concat(), "built in: related ICMP that is no error");
+    }
     judged(builder, Vec::new());
     chain
 }

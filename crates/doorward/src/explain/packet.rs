@@ -81,7 +81,7 @@ impl Surroundings {
         let known = self.devices.iter().find(|device| device.name == name).cloned();
         known.unwrap_or_else(|| {
             let index = if name == "lo" { LO } else { OTHER };
-            Device { name: name.to_owned(), index, kind: Some("veth".to_owned()) }
+            Device { name: name.to_owned(), index, kind: Some("veth".to_owned()), group: None }
         })
     }
 

@@ -211,13 +211,17 @@ impl Writer<'_> {
         let errors = self.icmp_errors();
         let echo = self.echo_request();
         let follows = Pred::all([
-            is_icmp,
+            is_icmp.clone(),
             Pred::any([
-                Pred::all([established.clone(), echo.negated()]),
-                Pred::all([related, errors.clone()]),
+                Pred::all([established.clone(), echo.clone().negated()]),
+                Pred::all([related.clone(), errors.clone()]),
             ]),
         ]);
         self.essential(&mut cases, follows);
+        if self.place.translated {
+            // Redirects and the like quote a connection, whose opener is not their source.
+            cases.bar(Pred::all([related, is_icmp, echo.negated()]));
+        }
         let dhcp = self.dhcp();
         self.essential(&mut cases, dhcp);
         let (allowed, rejected) = self.judged();
@@ -244,21 +248,18 @@ impl Writer<'_> {
         let is_icmp = self.proto(own_icmp);
         let is_error = Pred::all([is_icmp.clone(), errors.clone()]);
         all.push(Pred::all([new, is_error.clone()]).negated());
-        // Who opens something sends in its own direction; replies are none of that, and errors quote either.
+        // Who opens something sends in its own direction; replies are none of that, and ICMP quotes either, as does
+        // what this host sends of itself about a connection (`nf_ct_attach`).
         let opens = self.terms.equals(&Field::Direction, 0);
-        let echo = Pred::all([is_icmp.clone(), self.echo_request()]);
-        let replies = Pred::all([self.state(state::ESTABLISHED), echo.negated()]);
-        let quoted = Pred::all([self.state(state::RELATED), is_error]);
-        all.push(Pred::any([opens, replies, quoted]));
+        let echo_free = Pred::all([is_icmp.clone(), self.echo_request()]).negated();
+        let replies = Pred::all([self.state(state::ESTABLISHED), echo_free.clone()]);
+        let of_others = Pred::any([is_icmp, Pred::Const(!self.place.arrives())]);
+        let quotes = Pred::all([self.state(state::RELATED), of_others, echo_free]);
+        all.push(Pred::any([opens, replies, quotes]));
         let untracked = self.state(state::UNTRACKED);
         if self.place.translated {
             let invalid = self.state(state::INVALID);
             all.push(Pred::any([untracked, invalid]).negated());
-            // Redirects and the like quote a connection too, whose opener is not their source: nothing is said of
-            // them where the opener of a translated connection is looked up.
-            let others =
-                self.icmp_types(if self.family() == Family::V4 { &[(4, 5)] } else { &[(0, 0), (5, 127)] });
-            all.push(Pred::all([self.state(state::RELATED), is_icmp, others]).negated());
         } else {
             all.push(Pred::any([untracked.negated(), neighbours.clone()]));
         }

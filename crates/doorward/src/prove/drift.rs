@@ -84,7 +84,12 @@ pub fn drift(
     let mut drift = Drift { strange: strange(&expected, held), ..Drift::default() };
     // A bucket is three sets. As long as each may hold a key or not there are more packets to tell apart than there
     // can be: what is equal then is equal.
-    let apart = Facts { lens: lens.clone().without_buckets(), effects: true, interfaces: interfaces.clone() };
+    let apart = Facts {
+        lens: lens.clone().without_buckets(),
+        effects: true,
+        interfaces: interfaces.clone(),
+        ..Facts::default()
+    };
     let of = |facts: &Facts| -> Result<Vec<Besides>, NotJudged> {
         let [four, six] = both.both(&|family| {
             let mut half = Vec::new();

@@ -17,6 +17,15 @@ pub struct Slice {
     pub translated: bool,
 }
 
+/// What packets and kernels may be like where a proof takes it for granted that they are not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Odd {
+    /// Packets may end within their transport headers.
+    pub cut_off: bool,
+    /// The kernel reads transport headers out of later fragments, as up to Linux 6.18 (`nft_payload_fast_eval`).
+    pub misread: bool,
+}
+
 /// Where a chain stands in its hook.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Stand {
@@ -166,7 +175,24 @@ impl Symbols<'_> {
                 (self.reaches(base, end, 40), named)
             }
             PayloadBase::Transport => {
-                let whole = self.terms.flag(&Field::LaterFragment).negated();
+                let mut whole = self.terms.flag(&Field::LaterFragment).negated();
+                // Short loads within words forget to look. In IPv6 they know no place of a transport header and
+                // read from the start of the packet.
+                if self.odd.misread && matches!(len, 1 | 2 | 4) && offset.is_multiple_of(len) {
+                    if four {
+                        whole = Pred::Const(true);
+                    } else if !choices.choose(whole.clone()) {
+                        if choices.choose(whole.negated()) {
+                            return self.payload(stand, PayloadBase::Network, offset, len, choices);
+                        }
+                        // Too many ways are told apart already.
+                        let words: Arc<str> = "bytes of a later fragment, or not".into();
+                        let if_so = self.unknown(&words);
+                        let places = 0..u8::try_from(len).unwrap_or(0);
+                        let bytes = places.map(|at| Byte::Opaque(words.clone(), at)).collect();
+                        return Loaded { if_so, bytes };
+                    }
+                }
                 let long = self.transport_reaches(end);
                 let named = vec![(0, Field::SourcePort), (2, port), (13, Field::TcpFlags)];
                 (Pred::all([whole, long]), named)
@@ -194,15 +220,15 @@ impl Symbols<'_> {
         if end <= always { Pred::Const(true) } else { self.terms.flag(&Field::Reaches(base, end)) }
     }
 
-    /// Every transport header has 8 bytes, that of TCP 20.
+    /// Every transport header has 8 bytes, that of TCP 20, unless packets may be cut off.
     pub(super) fn transport_reaches(&mut self, end: u32) -> Pred {
         const SHORTEST: u32 = 8;
         const TCP: (u128, u32) = (6, 20);
-        if end <= SHORTEST {
+        if end <= SHORTEST && !self.odd.cut_off {
             return Pred::Const(true);
         }
         let long = self.terms.flag(&Field::Reaches(PayloadBase::Transport, end));
-        if end > TCP.1 {
+        if end > TCP.1 || self.odd.cut_off {
             return long;
         }
         Pred::any([self.terms.equals(&Field::Protocol, TCP.0), long])

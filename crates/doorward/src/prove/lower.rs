@@ -5,7 +5,7 @@
 
 use super::lens::Lens;
 use super::lists::Lists;
-use super::load::{Choices, Stand};
+use super::load::{Choices, Odd, Stand};
 use super::lookup::{Hits, Known, describe};
 use super::symbol::{Byte, Registers, Symbols, known};
 use super::xtables::only_tells;
@@ -96,6 +96,7 @@ pub(super) struct Way {
 pub(super) struct Shared<'a> {
     pub(super) terms: &'a mut Terms,
     pub(super) interfaces: &'a BTreeMap<u32, String>,
+    pub(super) odd: Odd,
     pub(super) asked: &'a mut HashMap<String, u32>,
     pub(super) known: &'a mut Known,
     pub(super) lens: &'a Lens,
@@ -123,6 +124,7 @@ pub(super) fn rule(
             symbols: Symbols {
                 terms: shared.terms,
                 interfaces: shared.interfaces,
+                odd: shared.odd,
                 maps: Vec::new(),
                 asked: shared.asked,
                 trail: Vec::new(),
@@ -356,17 +358,12 @@ impl<'s> Lowering<'_, 's> {
                 self.effect(format_args!("{expr:?}"));
                 self.ops.push(Op::Verdict(Verdict::Accept));
             }
-            Expr::Objref { kind, name } => {
-                const LIMITS: [u32; 3] = [2, 4, 5];
-                self.effect(format_args!("uses object {kind} {name}"));
-                // Quotas, limits and limits of connections decide.
-                if LIMITS.contains(kind) {
-                    self.unknown(&format!("object {kind} {name}"));
-                }
-            }
-            Expr::ObjrefMap { set, .. } => {
-                self.effect(format_args!("uses an object of {set}"));
-                self.unknown(&format!("an object of {set}"));
+            Expr::Objref { kind, name } => self.object(*kind, &format!("object {kind} {name}")),
+            Expr::ObjrefMap { set, sreg } => {
+                // Without an element the rule does not match.
+                self.lookup(set, *sreg, None, false);
+                let kind = self.table.1.set(set).and_then(|set| set.object_kind);
+                self.object(kind.unwrap_or(0), &format!("an object of {set}"));
             }
             Expr::Notrack => self.effect(format_args!("leaves it out of connection tracking")),
             Expr::Unknown { name, data } => self.foreign(expr, name, data, choices),
@@ -471,6 +468,24 @@ impl<'s> Lowering<'_, 's> {
             None => {
                 let any = Pred::any(hits.iter().map(|(pred, _)| pred.clone()).collect::<Vec<_>>());
                 self.test(if invert { any.negated() } else { any });
+            }
+        }
+    }
+
+    /// Uses an object of this kind.
+    fn object(&mut self, kind: u32, words: &str) {
+        self.effect(format_args!("uses {words}"));
+        match kind {
+            // Counters, helpers, tunnels, timeouts, marks let every packet through.
+            1 | 3 | 6..=8 => {}
+            // Quotas, limits, limits of connections.
+            2 | 4 | 5 => self.unknown(words),
+            // Expectations and proxies may drop it as well.
+            _ => {
+                let drops = self.symbols.unknown(&format!("{words} drops"));
+                let others = drops.clone().negated();
+                self.ops.push(Op::Map(vec![(drops, Verdict::Drop), (others, Verdict::Continue)]));
+                self.unknown(words);
             }
         }
     }

@@ -35,7 +35,7 @@ pub use drift::{Besides, Drift, drift};
 pub use equal::Difference;
 pub use foreign::{Does, Foreign, foreign};
 pub use lens::{Lens, Meant};
-pub use load::Slice;
+pub use load::{Odd, Slice};
 pub use names::{Called, Names};
 pub use needless::{Needless, Why, needless};
 pub use otherwise::{Otherwise, otherwise};

@@ -74,10 +74,13 @@ impl Maker<'_> {
 
     fn device(&self, field: &Field, kind: MetaKey, usual: &str) -> Device {
         let name = self.point.get(field).and_then(value_name).unwrap_or_else(|| usual.to_owned());
-        let index = if name == "lo" { 1 } else { 7 };
+        // Where rules compare its number and not its name, both stand in the point.
+        let number = if kind == MetaKey::Iifkind { MetaKey::Iif } else { MetaKey::Oif };
+        let told = self.point.get(&Field::Meta(number)).and_then(|index| u32::try_from(index).ok());
+        let index = if name == "lo" { 1 } else { told.unwrap_or(7) };
         // A kind that nobody can name is that of no interface.
         let kind = self.point.get(&Field::Meta(kind)).and_then(value_name);
-        Device { name, index, kind }
+        Device { name, index, kind, group: None }
     }
 
     fn network(&self) -> Vec<u8> {

@@ -50,7 +50,8 @@ pub fn value_of(packet: &Packet, field: &Field) -> u128 {
         Field::Ct(key, dir) => entry(packet).map_or(0, |entry| ct(entry, *key, *dir)),
         Field::HasCt(CtKey::Helper, _) => entry(packet).is_some_and(|entry| entry.helper.is_some()).into(),
         Field::Unknown(words) => u128::from(words == EXTENDED && !packet.extensions.is_empty()),
-        Field::HasMeta(MetaKey::Iiftype) => packet.iif.is_some().into(),
+        Field::HasMeta(MetaKey::Iiftype | MetaKey::Iifgroup) => packet.iif.is_some().into(),
+        Field::HasMeta(MetaKey::Oifgroup) => packet.oif.is_some().into(),
         Field::HasHeader(..)
         | Field::Header(..)
         | Field::HasMeta(_)
@@ -69,7 +70,11 @@ pub fn tells(packet: &Packet, field: &Field) -> bool {
         Field::Fib(result, flags) => {
             packet.fib.iter().any(|(known, asked, _)| (known, asked) == (result, flags))
         }
-        Field::HasMeta(MetaKey::Skuid | MetaKey::Skgid | MetaKey::Iiftype) => true,
+        Field::HasMeta(
+            MetaKey::Skuid | MetaKey::Skgid | MetaKey::Iiftype | MetaKey::Iifgroup | MetaKey::Oifgroup,
+        ) => true,
+        Field::Meta(MetaKey::Iifgroup) => packet.iif.as_ref().is_none_or(|device| device.group.is_some()),
+        Field::Meta(MetaKey::Oifgroup) => packet.oif.as_ref().is_none_or(|device| device.group.is_some()),
         Field::Meta(MetaKey::Iiftype) => packet.iif.as_ref().is_none_or(|_| device_type(packet).is_some()),
         Field::Meta(key) => {
             matches!(
@@ -145,7 +150,8 @@ fn from(packet: &Packet, base: PayloadBase) -> Vec<u8> {
         PayloadBase::Link => packet.link.iter().chain(network()).copied().collect(),
         PayloadBase::Network => network().copied().collect(),
         PayloadBase::Transport => packet.transport.clone(),
-        PayloadBase::Inner | PayloadBase::Other(_) => Vec::new(),
+        PayloadBase::Inner => packet.inner().map(<[u8]>::to_vec).unwrap_or_default(),
+        PayloadBase::Other(_) => Vec::new(),
     }
 }
 
@@ -179,12 +185,17 @@ fn meta(packet: &Packet, key: MetaKey) -> u128 {
     let kind = |device: &Option<crate::trace::Device>| {
         device.as_ref().and_then(|device| device.kind.as_deref()).map_or(0, name_value)
     };
+    let group = |device: &Option<crate::trace::Device>| {
+        device.as_ref().and_then(|device| device.group).map_or(0, u128::from)
+    };
     match key {
         MetaKey::Mark => packet.mark.into(),
         MetaKey::Iifkind => kind(&packet.iif),
         MetaKey::Oifkind => kind(&packet.oif),
         MetaKey::Iif => packet.iif.as_ref().map_or(0, |device| device.index.into()),
         MetaKey::Oif => packet.oif.as_ref().map_or(0, |device| device.index.into()),
+        MetaKey::Iifgroup => group(&packet.iif),
+        MetaKey::Oifgroup => group(&packet.oif),
         MetaKey::Pkttype => addressed(packet).unwrap_or(0),
         MetaKey::Iiftype => device_type(packet).unwrap_or(0),
         MetaKey::Len => {

@@ -2,7 +2,7 @@
 
 use super::lens::Lens;
 use super::lists::Lists;
-use super::load::{Slice, Stand};
+use super::load::{Odd, Slice, Stand};
 use super::lookup::Known;
 use super::lower::{self, Becomes, Op, Shared, Way};
 use super::xtables;
@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The table is switched off (`NFT_TABLE_F_DORMANT`).
 const DORMANT: u32 = 1;
-/// Chains are followed so deep: the kernel takes 16 jumps.
-const DEEPEST: usize = 40;
+/// Chains are followed so deep: the kernel loads none that are nested deeper (`NFT_JUMP_STACK_SIZE`).
+const DEEPEST: usize = 16;
 
 /// What is known besides the rules.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,8 @@ pub struct Facts {
     pub lens: Lens,
     /// Whether what a rule does besides deciding is looked at as well.
     pub effects: bool,
+    /// What is not taken for granted.
+    pub odd: Odd,
 }
 
 /// Where a chain is.
@@ -124,6 +126,7 @@ impl Program {
                 shared: Shared {
                     terms,
                     interfaces: &interfaces,
+                    odd: facts.odd,
                     asked: &mut asked,
                     known: &mut known,
                     lens: &facts.lens,
@@ -251,7 +254,7 @@ impl Lowerer<'_, '_> {
         let place = self.chains.len();
         self.chains.push(Lowered::default());
         self.places.insert(id, place);
-        if self.open.len() > DEEPEST {
+        if self.open.len() >= DEEPEST {
             self.endless = true;
             return place;
         }

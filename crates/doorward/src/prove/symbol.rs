@@ -1,6 +1,7 @@
 //! Registers that hold fields instead of bytes, and what a comparison of them asks; runs nothing.
 
-use crate::ruleset::{CmpOp, Expr, Reg};
+use super::load::Odd;
+use crate::ruleset::{CmpOp, Expr, MetaKey, Reg};
 use crate::space::{Field, Pred, Terms, name_value};
 use rustc_hash::FxHashMap as HashMap;
 use std::collections::BTreeMap;
@@ -17,6 +18,20 @@ pub(super) enum Byte {
     Mapped(u32, u8),
     /// Nobody knows: what was loaded, in words, and the place in it.
     Opaque(Arc<str>, u8),
+}
+
+impl Byte {
+    /// Its value where the field is this number.
+    fn of_number(&self, number: u32) -> u8 {
+        match self {
+            Byte::Known(value) => *value,
+            Byte::Of { shift, and, xor, .. } => {
+                let [.., byte] = number.checked_shr((*shift).into()).unwrap_or(0).to_be_bytes();
+                byte & and ^ xor
+            }
+            Byte::Mapped(..) | Byte::Opaque(..) => 0,
+        }
+    }
 }
 
 /// The registers of a rule, as far as something was written: the kernel forbids to read the rest, which is zero.
@@ -86,6 +101,8 @@ pub(super) struct Symbols<'a> {
     pub(super) terms: &'a mut Terms,
     /// Names of interfaces by index.
     pub(super) interfaces: &'a BTreeMap<u32, String>,
+    /// What is not taken for granted.
+    pub(super) odd: Odd,
     /// For each reading of a map what it can give, and when.
     pub(super) maps: Vec<Vec<(Pred, Vec<u8>)>>,
     /// How often each unknown was asked.
@@ -119,6 +136,45 @@ impl Symbols<'_> {
         if let Some(pred) = self.compare_mapped(bytes, op, data) {
             return pred;
         }
+        if op != CmpOp::Eq
+            && let Some(key) = index(bytes)
+        {
+            return self.compare_index(key, bytes, op, data, words);
+        }
+        self.compare_plain(bytes, op, data, words)
+    }
+
+    /// A comparison of an interface's index. Those that are known have one by their name, which no other has; what
+    /// cannot be counts as not so.
+    fn compare_index(
+        &mut self,
+        key: MetaKey,
+        bytes: &[Byte],
+        op: CmpOp,
+        data: &[u8],
+        words: &dyn Fn() -> String,
+    ) -> Pred {
+        let (field, name) = match key {
+            MetaKey::Iif => (Field::Meta(key), Field::Iif),
+            _ => (Field::Meta(key), Field::Oif),
+        };
+        let interfaces = self.interfaces;
+        let (mut any, mut other) = (Vec::new(), vec![self.terms.equals(&field, 0).negated()]);
+        for (number, known) in interfaces {
+            let value: Vec<u8> = bytes.iter().map(|byte| byte.of_number(*number)).collect();
+            let named = self.terms.equals(&name, name_value(known));
+            other.push(named.clone().negated());
+            other.push(self.terms.equals(&field, (*number).into()).negated());
+            if compares(op, value.as_slice().cmp(data)) {
+                any.push(named);
+            }
+        }
+        other.push(self.compare_plain(bytes, op, data, words));
+        any.push(Pred::all(other));
+        Pred::any(any)
+    }
+
+    fn compare_plain(&mut self, bytes: &[Byte], op: CmpOp, data: &[u8], words: &dyn Fn() -> String) -> Pred {
         let pred = match op {
             CmpOp::Eq => self.equal(bytes, data),
             CmpOp::Neq => self.equal(bytes, data).map(Pred::negated),
@@ -181,7 +237,6 @@ impl Symbols<'_> {
 
     /// Whether bits of a field have a value. An index of an interface stands for its name.
     pub(super) fn bits(&mut self, field: &Field, bits: Wanted) -> Pred {
-        use crate::ruleset::MetaKey;
         let name = match field {
             Field::Meta(MetaKey::Iif) => Field::Iif,
             Field::Meta(MetaKey::Oif) => Field::Oif,
@@ -270,6 +325,24 @@ impl Symbols<'_> {
         let ranges = values.map(|value| (value, value)).collect();
         Some(self.terms.within(&field, ranges))
     }
+}
+
+/// The index of an interface, if nothing else but constants is in these bytes.
+fn index(bytes: &[Byte]) -> Option<MetaKey> {
+    let mut found = None;
+    for byte in bytes {
+        match byte {
+            Byte::Known(_) => {}
+            Byte::Of { field, .. } => match **field {
+                Field::Meta(key @ (MetaKey::Iif | MetaKey::Oif)) if found.is_none_or(|one| one == key) => {
+                    found = Some(key);
+                }
+                _ => return None,
+            },
+            Byte::Mapped(..) | Byte::Opaque(..) => return None,
+        }
+    }
+    found
 }
 
 /// How many bytes from the first on are of one field, in its own order, or known.

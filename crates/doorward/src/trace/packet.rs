@@ -47,6 +47,8 @@ pub struct Device {
     pub index: u32,
     /// Its kind (`bridge`, `veth`), where it has one.
     pub kind: Option<String>,
+    /// Its group, where that is known.
+    pub group: Option<u32>,
 }
 
 /// What connection tracking knows of a packet.

@@ -105,11 +105,15 @@ impl<'r, 'a> Run<'r, 'a> {
 
     /// What using an object of this kind comes to.
     pub(super) fn object(&mut self, expr: &Expr, kind: u32) -> Step<'a> {
-        // Quotas, limits, limits of connections, proxies; counters, helpers, tunnels, timeouts, marks,
-        // expectations let every packet through.
         match kind {
-            1 | 3 | 6 | 7 | 8 | 10 => Step::On,
-            _ => self.doubt(expr, None),
+            // Counters, helpers, tunnels, timeouts, marks let every packet through.
+            1 | 3 | 6..=8 => Step::On,
+            // Quotas, limits, limits of connections.
+            2 | 4 | 5 => self.doubt(expr, None),
+            // Expectations and proxies may drop it as well (`nft_ct_expect_obj_eval`, `nft_synproxy_obj_eval`).
+            _ if self.ask(expr, None) => Step::On,
+            _ if self.ask(expr, None) => Step::Verdict(&Verdict::Drop),
+            _ => Step::Break,
         }
     }
 

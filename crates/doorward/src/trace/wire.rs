@@ -166,21 +166,29 @@ impl Wire {
             PayloadBase::Network => Some(self.network),
             PayloadBase::Transport => (!self.later_fragment).then_some(self.transport),
             PayloadBase::Inner if self.later_fragment => None,
-            PayloadBase::Inner => Some(self.transport + self.inner()?),
+            PayloadBase::Inner => Some(self.transport + inner(self.l4proto, &self.bytes[self.transport..])?),
             PayloadBase::Other(_) => None,
         }
     }
+}
 
-    /// Where the payload begins, counted from the transport header.
-    fn inner(&self) -> Option<usize> {
-        let header = self.bytes.get(self.transport..)?;
-        match self.l4proto {
-            UDP => Some(8),
-            TCP => tcp_len(header),
-            GRE => gre_len(header),
-            IPIP => Some(0),
-            _ => None,
-        }
+impl Packet {
+    /// What stands behind the transport header, where the kernel finds it (`nft_payload_inner_offset`).
+    #[must_use]
+    pub fn inner(&self) -> Option<&[u8]> {
+        let at = inner(self.l4proto, &self.transport).filter(|_| !self.later_fragment)?;
+        self.transport.get(at..)
+    }
+}
+
+/// Where the payload begins, counted from the transport header.
+fn inner(l4proto: u8, header: &[u8]) -> Option<usize> {
+    match l4proto {
+        UDP => Some(8),
+        TCP => tcp_len(header),
+        GRE => gre_len(header),
+        IPIP => Some(0),
+        _ => None,
     }
 }
 

@@ -53,7 +53,7 @@ fn syn6() -> Packet {
 }
 
 fn device(name: &str, index: u32) -> Device {
-    Device { name: name.to_owned(), index, kind: None }
+    Device { name: name.to_owned(), index, kind: None, group: None }
 }
 
 fn entry(state: u32) -> Entry {

@@ -270,7 +270,12 @@ fn surroundings(assumed: &Assumed, facts: &Facts) -> Surroundings {
         devices: facts
             .interfaces
             .iter()
-            .map(|one| Device { name: one.name.clone(), index: one.index, kind: one.kind.clone() })
+            .map(|one| Device {
+                name: one.name.clone(),
+                index: one.index,
+                kind: one.kind.clone(),
+                group: None,
+            })
             .collect(),
         back: facts.routes.iter().find(|(to, _)| *to == from).map(|(_, route)| route.iface.clone()),
     }

@@ -119,7 +119,7 @@ impl Forge<'_> {
     /// A number of four bytes in the order of the host: whole, by bits, shifted, or as a number.
     fn number(&mut self, load: Expr) -> Vec<Expr> {
         let value = self.world.mark(self.dice);
-        match self.dice.below(5) {
+        match self.dice.below(6) {
             0 | 1 => vec![load, cmp(eq_or_not(self), host(value))],
             2 => {
                 let bits = *self.dice.pick(&[1, 3, 0xff, 0xff00, 0xffff_0000, 0x8000_0000]);
@@ -127,6 +127,10 @@ impl Forge<'_> {
                 vec![load, mask_xor(R0, host(bits), host(flipped)), cmp(eq_or_not(self), host(value & bits))]
             }
             3 => {
+                let flipped = self.dice.word();
+                vec![load, mask_xor(R0, host(u32::MAX), host(flipped)), cmp(op(self), host(value ^ flipped))]
+            }
+            4 => {
                 let bits = u32::try_from(self.dice.between(1, 31)).unwrap();
                 let (shifted, by) = if self.dice.chance(50) {
                     (value << bits, Bitop::Shl(bits))

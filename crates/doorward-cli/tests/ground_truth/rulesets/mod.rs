@@ -119,6 +119,10 @@ impl Forge<'_> {
         let matches = self.dice.weighted(&[(50, 1), (30, 2), (12, 3), (5, 4), (3, 5)]);
         for _ in 0..matches {
             exprs.extend(self.one_match());
+            if self.dice.chance(3) {
+                // No text of nft says so, but the kernel takes it: the rule goes on behind it.
+                exprs.push(verdict(Verdict::Continue));
+            }
             if self.dice.chance(8) {
                 exprs.push(counter());
             }
@@ -131,6 +135,11 @@ impl Forge<'_> {
         }
         if self.dice.chance(14) {
             exprs.extend(self.verdict_map());
+            if self.dice.chance(40) {
+                // Where an element says `continue`, this is next.
+                exprs.extend(self.one_match());
+                exprs.push(verdict(self.end()));
+            }
         } else if self.dice.chance(92) {
             exprs.push(verdict(self.end()));
         }
@@ -157,7 +166,8 @@ impl Forge<'_> {
         let value = host(self.world.mark(self.dice));
         let set_mark = Expr::MetaSet { key: MetaKey::Mark, sreg: Reg(0) };
         let set_ct_mark = Expr::CtSet { key: CtKey::Mark, dir: None, sreg: Reg(0) };
-        match self.dice.below(if self.taste.conntrack { 6 } else { 3 }) {
+        let flipped = mask_xor(Reg(0), host(u32::MAX), value.clone());
+        match self.dice.below(if self.taste.conntrack { 8 } else { 4 }) {
             0 => vec![immediate(Reg(0), value), set_mark],
             1 => {
                 let keep = host(*self.dice.pick(&[u32::MAX, 0xff, 0xffff_ff00, 0]));
@@ -169,8 +179,10 @@ impl Forge<'_> {
                 exprs.push(set_mark);
                 exprs
             }
-            3 => vec![immediate(Reg(0), value), set_ct_mark],
-            4 => vec![meta(MetaKey::Mark, Reg(0)), set_ct_mark],
+            3 => vec![meta(MetaKey::Mark, Reg(0)), flipped, set_mark],
+            4 => vec![immediate(Reg(0), value), set_ct_mark],
+            5 => vec![Expr::Ct { key: CtKey::Mark, dir: None, dreg: Reg(0) }, flipped, set_ct_mark],
+            6 => vec![meta(MetaKey::Mark, Reg(0)), set_ct_mark],
             _ => vec![Expr::Ct { key: CtKey::Mark, dir: None, dreg: Reg(0) }, set_mark],
         }
     }

@@ -85,8 +85,11 @@ impl Lowering<'_, '_> {
 
     /// Whether a number in the header is within.
     pub(super) fn transport_number(&mut self, offset: u32, len: u32, of: Within<u32>) -> Pred {
+        // What misreads later fragments are loads of nftables only.
+        let misread = std::mem::take(&mut self.symbols.odd.misread);
         let loaded =
             self.symbols.payload(self.stand, PayloadBase::Transport, offset, len, &mut super::NoChoice);
+        self.symbols.odd.misread = misread;
         self.number(&loaded.bytes, of)
     }
 

@@ -2,7 +2,8 @@
 
 use super::Look;
 use crate::ruleset::FibResult;
-use crate::xt::{AddrTypes, Addrtype, Mac, Owner, Side};
+use crate::trace::Device;
+use crate::xt::{AddrTypes, Addrtype, Devgroup, Mac, Masked, Owner, Side};
 use std::net::IpAddr;
 
 impl Look<'_> {
@@ -55,6 +56,20 @@ impl Look<'_> {
         let Some(link) = self.ethernet() else { return Some(false) };
         let source: [u8; 6] = link.get(6..12)?.try_into().ok()?;
         Some(of.source.contains(&source))
+    }
+
+    /// Without a device false, inverted or not.
+    pub(super) fn devgroup(&self, of: &Devgroup) -> Option<bool> {
+        let is_of = |group: Option<Masked<u32>>, device: &Option<Device>| match (group, device) {
+            (None, _) => Some(true),
+            (Some(_), None) => Some(false),
+            (Some(group), Some(device)) => device.group.map(|number| group.contains(number)),
+        };
+        match (is_of(of.input, &self.packet.iif), is_of(of.output, &self.packet.oif)) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        }
     }
 
     /// Other groups of the owner are not known, nor whether a packet without owner has a socket.

@@ -120,13 +120,13 @@ impl Look<'_> {
             M::Mac(of) => self.mac(*of).into(),
             M::Mark(of) => self.state.mark.map(|mark| of.contains(mark)).into(),
             M::Owner(of) => self.owner(of).into(),
+            M::Devgroup(of) => self.devgroup(of).into(),
             M::Pkttype(of) => self.state.pkttype.map(|kind| of.contains(&kind.into())).into(),
             M::Recent(of) if of.op == RecentOp::Set => Says::Holds(!of.invert),
             M::Bpf(_)
             | M::Cgroup(_)
             | M::Connlimit(_)
             | M::Cpu(_)
-            | M::Devgroup(_)
             | M::Eui64(_)
             | M::Hashlimit(_)
             | M::Limit(_)
