@@ -106,11 +106,16 @@ fn continue_goes_on_within_the_rule_and_break_with_the_next() {
 }
 
 #[test]
-fn sixteen_jumps_are_followed() {
-    let mut chains: Vec<Chain> =
-        (1..16).map(|n: u32| chain(&n.to_string(), vec![vec![jump(&(n + 1).to_string())]])).collect();
-    chains.push(chain("16", vec![lets(22)]));
-    input().accepts(with_chains(vec![vec![jump("1")]], chains), to_port(22));
+fn fifteen_jumps_are_followed() {
+    let nested = |deep: u32| {
+        let mut chains: Vec<Chain> =
+            (1..deep).map(|n| chain(&n.to_string(), vec![vec![jump(&(n + 1).to_string())]])).collect();
+        chains.push(chain(&deep.to_string(), vec![lets(22)]));
+        with_chains(vec![vec![jump("1")]], chains)
+    };
+    input().accepts(nested(15), to_port(22));
+    // The kernel loads no deeper ones.
+    assert_eq!(not_judged(nested(16)), NotJudged::Endless);
 }
 
 #[test]
