@@ -78,8 +78,9 @@ impl Loaded {
     }
 }
 
-/// Protocols whose ports conntrack keeps where TCP has them: TCP, UDP, DCCP, SCTP, UDP-Lite.
-const WITH_PORTS: [u128; 5] = [6, 17, 33, 132, 136];
+/// Protocols whose ports conntrack keeps where TCP has them: TCP, UDP, SCTP. Of DCCP and UDP-Lite it does so in some
+/// kernels only: newer ones have no trackers for them, and keep 0.
+const WITH_PORTS: [u128; 3] = [6, 17, 132];
 
 impl Symbols<'_> {
     fn field(&self, field: Field) -> Vec<Byte> {
