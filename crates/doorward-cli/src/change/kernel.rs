@@ -17,7 +17,8 @@ const TRIES: u32 = 20;
 
 impl World<'_> {
     pub(super) fn look(&mut self) -> Result<Event, Stop> {
-        let held = self.held()?;
+        self.held = None;
+        let held = self.looked_at()?;
         let own = self.ready.as_ref().map(|ready| ready.number);
         let pointer = match self.store.map(|store| store.confirmed()).transpose() {
             Ok(pointer) => pointer.flatten(),
@@ -38,7 +39,7 @@ impl World<'_> {
     }
 
     pub(super) fn arm(&mut self) -> Result<Event, Stop> {
-        let held = self.held()?;
+        let held = self.looked_at()?;
         if let Phase::Trial { .. } = held.phase() {
             return Err(Failure::new(Exit::System, "a trial was begun meanwhile").into());
         }
@@ -57,7 +58,7 @@ impl World<'_> {
     }
 
     pub(super) fn replace(&mut self) -> Result<Event, Stop> {
-        let held = self.held()?;
+        let held = self.looked_at()?;
         let Some(ready) = self.ready.as_mut() else { return Ok(Event::Failed) };
         let mut table = ready.table.clone();
         let hits = held.table.as_ref().map(counted).unwrap_or_default();
@@ -69,6 +70,7 @@ impl World<'_> {
     }
 
     fn send(&mut self, transaction: &Checked<Transaction>, seen: Option<Generation>) -> Result<Event, Stop> {
+        self.held = None;
         match self.socket.load(transaction, seen) {
             Ok(()) => Ok(Event::Done),
             Err(CommitError::Raced) => Ok(Event::Raced),

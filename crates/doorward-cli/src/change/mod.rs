@@ -25,6 +25,7 @@ use doorward::compile;
 use doorward::ruleset::Table;
 use doorward_kernel::guard::{self, HostForbidden};
 use doorward_kernel::{Anywhere, Guard, Socket};
+use std::rc::Rc;
 
 /// What steps are taken on, and what they found.
 pub(crate) struct World<'a> {
@@ -42,6 +43,8 @@ pub(crate) struct World<'a> {
     pub wish: Option<Wish<'a>>,
     /// The same, compiled, proven and saved.
     pub ready: Option<Ready>,
+    /// What the kernel held when it was looked at last, as long as nothing was sent since.
+    held: Option<Rc<Held>>,
     /// The pointer that waits for the kernel.
     prepared: Option<Prepared<'a>>,
     /// What the kernel should hold after the last change.
@@ -83,6 +86,7 @@ impl<'a> World<'a> {
             sessions: None,
             wish,
             ready: None,
+            held: None,
             prepared: None,
             expected: None,
             before: None,
@@ -189,8 +193,21 @@ impl<'a> World<'a> {
         std::mem::forget((ready, expected, before));
     }
 
+    /// What the kernel holds now.
     fn held(&self) -> Result<Held, Failure> {
         Held::read(&self.socket)
+    }
+
+    /// What it held when it was looked at: whoever sends something on it names the state that it was of.
+    fn looked_at(&mut self) -> Result<Rc<Held>, Failure> {
+        match &self.held {
+            Some(held) => Ok(Rc::clone(held)),
+            None => {
+                let held = Rc::new(self.held()?);
+                self.held = Some(Rc::clone(&held));
+                Ok(held)
+            }
+        }
     }
 
     /// The number of the generation that judges now, on disk.

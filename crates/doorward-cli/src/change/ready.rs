@@ -1,7 +1,7 @@
 //! A policy is made ready: proven, held against the asking session, and saved; nothing is loaded here.
 
-use super::World;
 use super::connections::{self, Refused};
+use super::{Held, World};
 use crate::exit::{Exit, Failure, Stop};
 use crate::expectations as proved;
 use crate::kernel::unread;
@@ -67,7 +67,7 @@ pub(crate) struct Ready {
 impl World<'_> {
     /// Compiles, proves, and writes to the disk.
     pub(super) fn save(&mut self, terminal: &mut Terminal) -> Result<Event, Stop> {
-        let held = self.held()?;
+        let held = self.looked_at()?;
         let Some(wish) = &self.wish else { return Ok(Event::Failed) };
         let (policy, tried) = (wish.policy, wish.lasts.is_some());
         let running = held.table.as_ref().map(Running::of).unwrap_or_default();
@@ -77,7 +77,7 @@ impl World<'_> {
             Some(table) if !first => compile::carried(table),
             _ => open_connections()?,
         };
-        if let Some(table) = held.table.as_ref().filter(|_| self.runs_already(policy, &carried)) {
+        if let Some(table) = held.table.as_ref().filter(|_| runs_already(&held, policy, &carried)) {
             let number = compile::in_force(table).unwrap_or_default();
             if self.pointed(number) {
                 return Ok(Event::Unchanged);
@@ -131,15 +131,6 @@ impl World<'_> {
         Ok(Event::Done)
     }
 
-    /// Whether the kernel runs this very policy, alone, and the disk says that it was confirmed.
-    fn runs_already(&self, policy: &Sound, carried: &[(SocketAddr, SocketAddr)]) -> bool {
-        let Ok(held) = self.held() else { return false };
-        let Phase::Quiet { generation, remains: None } = held.phase() else { return false };
-        let options = Options { generation, carried: carried.to_vec() };
-        let table = compile::compile(&policy.resolved, &options);
-        held.table.is_some_and(|there| compile::differs(&there, &table).is_none())
-    }
-
     fn pointed(&self, number: u8) -> bool {
         let confirmed = self.confirmed().map(|pointer| pointer.confirmed.generation);
         confirmed.is_some() && self.on_disk(number) == confirmed
@@ -169,6 +160,14 @@ impl World<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the kernel runs this very policy, alone.
+fn runs_already(held: &Held, policy: &Sound, carried: &[(SocketAddr, SocketAddr)]) -> bool {
+    let Phase::Quiet { generation, remains: None } = held.phase() else { return false };
+    let options = Options { generation, carried: carried.to_vec() };
+    let table = compile::compile(&policy.resolved, &options);
+    held.table.as_ref().is_some_and(|there| compile::differs(there, &table).is_none())
 }
 
 fn does_something(sentence: &Sentence) -> bool {

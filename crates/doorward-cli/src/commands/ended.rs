@@ -64,7 +64,11 @@ pub(super) fn ended(ending: Ending, world: &mut World<'_>) -> Ended {
     let generation = world.ready.as_ref().and_then(|ready| ready.id).or_else(|| world.in_force());
     let well = |name, words: String| Ended::Well { words, name, generation };
     let back = |name, words: String| Ended::Back { words, name, generation };
-    let now = world.now_words();
+    let now = match ending {
+        // What was read back is what is there.
+        Ending::InForce | Ending::OnTrial | Ending::NotShown => String::new(),
+        _ => world.now_words(),
+    };
     match ending {
         Ending::InForce => well("in force", format!("{} is in force", world.generation_words())),
         Ending::Unchanged => well("unchanged", format!("nothing to do: {now}")),

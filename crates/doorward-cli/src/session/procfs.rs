@@ -1,5 +1,6 @@
-//! Processes as `/proc` shows them, read once; what others wrote into names and titles is bytes here, never believed.
+//! Processes as `/proc` shows them; what others wrote into names and titles is bytes here, never believed.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
@@ -23,12 +24,55 @@ pub(super) struct Process {
     pub started: u64,
     /// Name of the controlling terminal below `/dev`.
     pub terminal: Option<String>,
-    /// The real user.
-    pub uid: u32,
-    /// Last part of the path of its program, or the name that it gave itself where that cannot be told.
-    pub program: String,
+    /// What the kernel calls it: at most 15 bytes of its program's name, unless it gave itself another.
+    pub name: String,
+    folder: PathBuf,
+    /// Read when it is asked for: of most processes a host has, nothing more is.
+    more: OnceCell<More>,
+}
+
+struct More {
+    uid: u32,
+    program: String,
+    title: String,
+}
+
+impl Process {
+    /// The real user; nobody's number of a process that is gone.
+    pub(super) fn uid(&self) -> u32 {
+        self.more().uid
+    }
+
+    /// Last part of the path of its program, or its name where that cannot be told.
+    pub(super) fn program(&self) -> &str {
+        &self.more().program
+    }
+
     /// Its first argument: where daemons write what they are doing.
-    pub title: String,
+    pub(super) fn title(&self) -> &str {
+        &self.more().title
+    }
+
+    fn more(&self) -> &More {
+        self.more.get_or_init(|| {
+            let status = fs::read(self.folder.join("status")).unwrap_or_default();
+            let program = match fs::read_link(self.folder.join("exe")) {
+                Ok(path) => {
+                    let name = plain(path.file_name().unwrap_or(OsStr::new("")).as_bytes());
+                    // A daemon whose package was upgraded runs on from a file that is no more.
+                    name.strip_suffix(" (deleted)").map(str::to_owned).unwrap_or(name)
+                }
+                Err(_) => self.name.clone(),
+            };
+            let arguments = fs::read(self.folder.join("cmdline")).unwrap_or_default();
+            let first = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
+            More {
+                uid: uid(&status).unwrap_or(u32::MAX),
+                program,
+                title: plain(first.get(..TITLE).unwrap_or(first)),
+            }
+        })
+    }
 }
 
 /// What a process has open.
@@ -126,25 +170,14 @@ impl Processes {
     fn process(&self, pid: u32) -> Option<Process> {
         let folder = self.proc.join(pid.to_string());
         let stat = Stat::read(&fs::read(folder.join("stat")).ok()?)?;
-        let status = fs::read(folder.join("status")).ok()?;
-        let program = match fs::read_link(folder.join("exe")) {
-            Ok(path) => {
-                let name = plain(path.file_name().unwrap_or(OsStr::new("")).as_bytes());
-                // A daemon whose package was upgraded runs on from a file that is no more.
-                name.strip_suffix(" (deleted)").map(str::to_owned).unwrap_or(name)
-            }
-            Err(_) => stat.name,
-        };
-        let arguments = fs::read(folder.join("cmdline")).unwrap_or_default();
-        let first = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
         Some(Process {
             pid,
             parent: stat.parent,
             started: stat.started,
             terminal: self.terminal(stat.terminal),
-            uid: uid(&status)?,
-            program,
-            title: plain(first.get(..TITLE).unwrap_or(first)),
+            name: stat.name,
+            folder,
+            more: OnceCell::new(),
         })
     }
 

@@ -23,7 +23,9 @@ const UNITS: [&str; 6] = [
 const SOCKETS: [&str; 3] = ["ssh.socket", "sshd.socket", "dropbear.socket"];
 
 pub(super) fn is_ssh(process: &Process) -> bool {
-    PROGRAMS.contains(&process.program.as_str())
+    // The name is at hand; whoever has one of these shows by its program whether it is one.
+    let named = process.name.starts_with("sshd") || process.name.starts_with("dropbear");
+    named && PROGRAMS.contains(&process.program())
 }
 
 /// What OpenSSH writes over its arguments.
@@ -97,26 +99,27 @@ pub(super) fn login(sessions: &Sessions, process: &Process) -> Option<(String, O
     let processes = &sessions.processes;
     let parent = processes.parent(process).filter(|parent| is_ssh(parent));
     // Anybody may call a program `sshd`; what runs as a user counts if root's daemon started it.
-    let genuine = process.uid == 0 || parent.is_some_and(|parent| parent.uid == 0);
+    let genuine = process.uid() == 0 || parent.is_some_and(|parent| parent.uid() == 0);
     if !is_ssh(process) || !genuine {
         return None;
     }
-    if process.program.starts_with("dropbear") {
+    if process.program().starts_with("dropbear") {
         // It has no titles: whoever has something running has logged in.
         let shell = processes.children(process).find(|child| !is_ssh(child))?;
-        return Some((sessions.user(shell.uid), shell.terminal.clone()));
+        return Some((sessions.user(shell.uid()), shell.terminal.clone()));
     }
-    match Title::read(&process.title) {
+    match Title::read(process.title()) {
         Title::User { name, terminal } => Some((name.to_owned(), terminal.map(str::to_owned))),
         // After a login as root without a command there is nobody below it; before, a stranger is.
         Title::Monitor { name } => {
             let mut below = processes.children(process);
-            below.all(|child| !child.program.starts_with("sshd")).then(|| (name.to_owned(), None))
+            below.all(|child| !child.program().starts_with("sshd")).then(|| (name.to_owned(), None))
         }
         Title::Stranger => None,
         Title::Other => {
-            let stranger = sessions.users.get(STRANGER).is_some_and(|uid| *uid == process.uid);
-            (process.uid != 0 && !stranger && parent.is_some()).then(|| (sessions.user(process.uid), None))
+            let stranger = sessions.users.get(STRANGER).is_some_and(|uid| *uid == process.uid());
+            (process.uid() != 0 && !stranger && parent.is_some())
+                .then(|| (sessions.user(process.uid()), None))
         }
     }
 }
@@ -142,7 +145,7 @@ pub(super) fn ports(sessions: &Sessions) -> BTreeSet<u16> {
     for daemon in processes.all().filter(|process| is_daemon(sessions, process)) {
         let files = processes.open_files(daemon.pid).unwrap_or_default();
         // Dropbear has no titles: its sessions are told by what they serve.
-        if daemon.program.starts_with("dropbear") && connections(sessions, &files).next().is_some() {
+        if daemon.program().starts_with("dropbear") && connections(sessions, &files).next().is_some() {
             continue;
         }
         ports.extend(listening(sessions, &files));
@@ -155,7 +158,7 @@ pub(super) fn ports(sessions: &Sessions) -> BTreeSet<u16> {
         // The files say what may be meant, the sockets what is: drop-ins that take a port back need not be understood.
         ports.extend(activated(sessions).intersection(&init));
         // Whoever is logged in over a port of systemd's came in by it, whatever its unit is called.
-        for process in processes.all().filter(|one| is_ssh(one) && one.parent == INIT && one.uid == 0) {
+        for process in processes.all().filter(|one| is_ssh(one) && one.parent == INIT && one.uid() == 0) {
             let files = processes.open_files(process.pid).unwrap_or_default();
             ports.extend(
                 connections(sessions, &files).map(|one| one.local.port()).filter(|at| init.contains(at)),
@@ -168,9 +171,9 @@ pub(super) fn ports(sessions: &Sessions) -> BTreeSet<u16> {
 /// Whether it waits for connections, as opposed to serving one. Root's only: what a user calls `sshd` opens no door.
 fn is_daemon(sessions: &Sessions, process: &Process) -> bool {
     is_ssh(process)
-        && process.uid == 0
+        && process.uid() == 0
         && !sessions.processes.parent(process).is_some_and(is_ssh)
-        && Title::read(&process.title) == Title::Other
+        && Title::read(process.title()) == Title::Other
 }
 
 /// Ports that the units of SSH's sockets name.

@@ -54,10 +54,10 @@ impl Walk<'_> {
                 return;
             } else if let Some(session) = self.other_server(process) {
                 return self.take(session);
-            } else if MULTIPLEXERS.contains(&process.program.as_str()) && is_server(process) {
+            } else if MULTIPLEXERS.contains(&process.program()) && is_server(process) {
                 return self.clients(process);
-            } else if OPAQUE.contains(&process.program.as_str()) {
-                return self.because(format!("`{}` does not let its clients be told", process.program));
+            } else if OPAQUE.contains(&process.program()) {
+                return self.because(format!("`{}` does not let its clients be told", process.program()));
             } else if let Some(terminal) = &process.terminal
                 && processes.is_console(terminal)
             {
@@ -78,7 +78,7 @@ impl Walk<'_> {
 
     /// Nothing was found on the way here.
     fn top(&mut self, process: &Process) {
-        let Process { program, pid, parent, .. } = process;
+        let (program, Process { pid, parent, .. }) = (process.program(), process);
         let who = format!("`{program}` (process {pid})");
         self.because(match *parent {
             _ if Some(*pid) == self.sessions.processes.own() => {
@@ -93,7 +93,7 @@ impl Walk<'_> {
     /// The connection of a process of an SSH daemon.
     fn ssh(&self, process: &Process) -> Result<Session, String> {
         let processes = &self.sessions.processes;
-        let Process { program, pid, .. } = process;
+        let (program, Process { pid, .. }) = (process.program(), process);
         let files = processes
             .open_files(*pid)
             .map_err(|error| format!("what `{program}` (process {pid}) has open cannot be read: {error}"))?;
@@ -155,14 +155,14 @@ impl Walk<'_> {
         // The numbers of pseudo-terminals are not the same in every container: only the own kind counts, of the same
         // user or root.
         let is_client = |one: &&Process| {
-            one.program == server.program
-                && (one.uid == server.uid || one.uid == 0)
+            one.program() == server.program()
+                && (one.uid() == server.uid() || one.uid() == 0)
                 && one.terminal.as_ref().is_some_and(|terminal| attached.contains(terminal))
         };
         for client in processes.all().filter(is_client) {
             self.climb(client.pid);
         }
-        self.because(format!("no client of `{}` (process {}) is attached", server.program, server.pid));
+        self.because(format!("no client of `{}` (process {}) is attached", server.program(), server.pid));
     }
 }
 
