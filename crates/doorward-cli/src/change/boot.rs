@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 
 /// Where SSH is, if nobody noted it.
 const SSH: u16 = 22;
+/// The highest number of a generation in the kernel.
+const LAST: u8 = 63;
 
 impl World<'_> {
     pub(super) fn boot(&mut self, which: Which) -> Result<Event, Stop> {
@@ -56,7 +58,9 @@ impl World<'_> {
             ports.insert(SSH);
         }
         let policy = compile::emergency(&ports);
-        let options = Options::default();
+        // Nothing on the disk may be taken for it.
+        let unknown = (1..=LAST).rev().find(|number| self.on_disk(*number).is_none());
+        let options = Options { generation: unknown.unwrap_or(LAST), ..Options::default() };
         let (table, _) = prove::compiled(&policy, &Host::default(), &options, &BySide::of(&policy));
         let Some(table) = table else {
             return Err(Failure::new(Exit::System, "what is built in was not proven").into());

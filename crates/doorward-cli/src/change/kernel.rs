@@ -111,6 +111,7 @@ impl World<'_> {
         match self.socket.load(&compile::disarm(), None) {
             Ok(()) => Ok(Event::Done),
             Err(error) if is_missing(&error) => Ok(Event::Gone),
+            Err(CommitError::NoAnswer) => Ok(Event::Unknown),
             Err(error) => Err(explained(&error, &compile::disarm(), &self.socket).into()),
         }
     }

@@ -174,6 +174,12 @@ impl<'a> World<'a> {
         self.store.and_then(|store| store.list().ok()).unwrap_or_default()
     }
 
+    /// The numbers in the kernel of all that was confirmed.
+    fn confirmed_numbers(&self) -> Vec<u8> {
+        let confirmed = self.kept().into_iter().filter(|one| one.confirmed.is_some());
+        confirmed.filter_map(|one| one.index.ok()).map(|index| index.kernel).collect()
+    }
+
     /// What the disk says of confirmations; nothing where it is damaged.
     fn confirmed(&self) -> Option<Pointer> {
         self.store.and_then(|store| store.confirmed().ok().flatten())

@@ -83,7 +83,7 @@ impl World<'_> {
                 return Ok(Event::Unchanged);
             }
         }
-        let number = unused(&running, tried)?;
+        let number = unused(&running, &self.confirmed_numbers(), tried)?;
         let options = Options { generation: number, carried };
         let both = BySide::of(&policy.resolved);
         let (table, proof) = prove::compiled(&policy.resolved, &policy.host, &options, &both);
@@ -193,9 +193,11 @@ fn locked_out(refused: &Refused) -> Failure {
         )
 }
 
-/// A number for a generation that no chain and no connection has.
-fn unused(running: &Running, tried: bool) -> Result<u8, Failure> {
+/// A number for a generation that no chain, no connection and nothing confirmed has: after a boot the number alone
+/// tells which generation judges.
+fn unused(running: &Running, confirmed: &[u8], tried: bool) -> Result<u8, Failure> {
     let mut taken = running.clone();
+    taken.chains.extend(confirmed.iter().map(|number| format!("g{number}_")));
     for _ in 0..63 {
         let number = taken.next_generation();
         if !tried || !has_connections(number)? {

@@ -112,6 +112,21 @@ pub(super) fn ended(ending: Ending, world: &mut World<'_>) -> Ended {
         Ending::NotAsMeant => {
             with(world, "it was taken back", Exit::System, "the kernel holds something else")
         }
+        Ending::InForceOtherwise => with(
+            world,
+            "the next boot loads what was confirmed before",
+            Exit::System,
+            "the kernel holds something else",
+        ),
+        Ending::NotEnded => with(
+            world,
+            "the trial ends by itself in its time",
+            Exit::System,
+            "the kernel did not end the trial",
+        ),
+        Ending::Unsure => {
+            with(world, "`doorward status` tells what is in force", Exit::System, "nobody said how it went")
+        }
         Ending::NotSaved | Ending::NotTaken => {
             with(world, UNTOUCHED, Exit::System, "the kernel did not take it")
         }

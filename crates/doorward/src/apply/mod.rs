@@ -168,6 +168,12 @@ pub enum Ending {
     NotShown,
     /// What the kernel held was not what was meant, and was taken back.
     NotAsMeant,
+    /// What is in force is not what was meant; the next boot loads what was confirmed before.
+    InForceOtherwise,
+    /// The kernel did not end the trial: it ends by itself in its time.
+    NotEnded,
+    /// Nobody said how it went, and the kernel cannot be read.
+    Unsure,
     /// The generation could not be written to disk; the kernel was not touched.
     NotSaved,
     /// The kernel did not take it; all is as before.

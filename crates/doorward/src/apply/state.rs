@@ -16,13 +16,25 @@ pub struct Machine {
     tries: u32,
     /// The step of which nobody said how it went.
     unsure: Option<Step>,
+    /// There was no generation of ours when it began: when a trial is over, there is none again.
+    from_nothing: bool,
+    /// A load may have been taken without anybody knowing.
+    doubtful: bool,
 }
 
 impl Machine {
     /// A machine for an order, with its first step.
     #[must_use]
     pub fn new(order: Order) -> (Machine, Step) {
-        let machine = Machine { order, at: Step::Look, then: Step::Look, tries: 0, unsure: None };
+        let machine = Machine {
+            order,
+            at: Step::Look,
+            then: Step::Look,
+            tries: 0,
+            unsure: None,
+            from_nothing: false,
+            doubtful: false,
+        };
         (machine, Step::Look)
     }
 
@@ -38,8 +50,17 @@ impl Machine {
         match (self.at, event) {
             (Step::Look, Event::Seen(seen)) => self.seen(seen),
             // Nothing can be said of what cannot be read; a boot tries to load all the same.
-            (Step::Look, _) if self.order == Order::Boot => Step::Load(Which::Confirmed),
-            (Step::Look, _) => Step::End(E::NotTaken),
+            (Step::Look, _) => match self.unsure.take() {
+                // Whatever is there is replaced by what is loaded.
+                Some(step @ Step::Load(_)) if self.tries < TRIES => {
+                    self.tries += 1;
+                    self.doubtful = true;
+                    step
+                }
+                Some(_) => Step::End(E::Unsure),
+                None if self.order == Order::Boot => Step::Load(Which::Confirmed),
+                None => Step::End(E::NotTaken),
+            },
 
             (Step::Save, Event::Done) => self.load(),
             (Step::Save, Event::Unchanged) => Step::End(E::Unchanged),
@@ -49,9 +70,8 @@ impl Machine {
             (Step::Replace, Event::Done) => Step::ReadBack,
             (Step::Arm | Step::Replace | Step::Confirm, Event::Raced) => self.again(),
             // Whether it was taken is seen in the kernel.
-            (Step::Arm | Step::Replace | Step::Confirm, Event::Unknown) => {
-                self.unsure = Some(self.at);
-                Step::Look
+            (Step::Arm | Step::Replace | Step::Confirm | Step::Disarm | Step::Load(_), Event::Unknown) => {
+                self.find_out()
             }
             (Step::Arm | Step::Replace, _) => self.end_after(Step::Discard, E::NotTaken),
 
@@ -64,13 +84,14 @@ impl Machine {
             (Step::ReadBack, _) => match self.order {
                 Order::Try { .. } => self.end_after(Step::Disarm, E::NotAsMeant),
                 // There is nothing to go back to.
-                _ => Step::End(E::NotAsMeant),
+                _ => Step::End(E::InForceOtherwise),
             },
 
             (Step::Wait, Event::Confirmed) => Step::End(E::Confirmed),
             (Step::Wait, Event::Over) => self.end_after(Step::Settle, E::Expired),
-            (Step::Wait, Event::Gone) => Step::End(E::Gone),
-            (Step::Wait, Event::Interrupted) => self.end_after(Step::Disarm, E::RolledBack),
+            (Step::Wait, Event::Gone) => Step::End(self.gone()),
+            // Who waits is alone with nothing: the trial may have ended, and another one may go on.
+            (Step::Wait, Event::Interrupted) => self.find_out(),
             // The kernel ends the trial, whoever waits for it or not.
             (Step::Wait, _) => Step::End(E::OnTrial),
 
@@ -86,9 +107,10 @@ impl Machine {
 
             (Step::Disarm, Event::Done | Event::Late) => Step::Settle,
             (Step::Disarm, Event::Gone) => Step::End(E::Gone),
-            (Step::Disarm, _) => Step::End(E::NotTaken),
+            (Step::Disarm, _) => Step::End(E::NotEnded),
 
             // A trial that is over judges nobody: what cannot be cleared away now is so by the next command.
+            (Step::Settle | Step::Forget, Event::Raced) if self.tries < TRIES => self.again(),
             (Step::Settle, event) => match self.then {
                 Step::End(E::NotAsMeant) => self.end_after(Step::Discard, E::NotAsMeant),
                 Step::Look if event != Event::Done => Step::End(E::NotTaken),
@@ -97,9 +119,7 @@ impl Machine {
             (Step::Forget | Step::Cut | Step::Discard, _) => self.then,
 
             (Step::Load(which), Event::Done) => Step::End(E::Loaded(which)),
-            (Step::Load(Which::Confirmed), _) => Step::Load(Which::Previous),
-            (Step::Load(Which::Previous), _) => Step::Load(Which::Emergency),
-            (Step::Load(Which::Emergency), _) => Step::End(E::NothingLoaded),
+            (Step::Load(which), _) => self.after_load(which),
 
             (Step::End(ending), _) => Step::End(ending),
         }
@@ -131,6 +151,8 @@ impl Machine {
         }
         match self.at {
             Step::Confirm => Step::End(Ending::Busy),
+            // What cannot be cleared away now is so by the next command.
+            step @ (Step::Settle | Step::Forget) => step,
             _ => self.end_after(Step::Discard, Ending::Busy),
         }
     }
@@ -150,7 +172,8 @@ impl Machine {
             Order::Boot => match seen.kernel {
                 Kernel::Nothing if seen.bootable => Step::Load(Which::Confirmed),
                 Kernel::Nothing => Step::Load(Which::Emergency),
-                Kernel::Over => self.end_after(Step::Settle, Ending::Already),
+                // Below a first trial there is nothing.
+                Kernel::Over => self.after(Step::Settle, Step::Look),
                 Kernel::Quiet { .. } | Kernel::Armed { .. } => Step::End(Ending::Already),
             },
         }
@@ -164,13 +187,37 @@ impl Machine {
             }
             (Step::Confirm, Kernel::Quiet { .. }) => self.end_after(Step::Point, Ending::Confirmed),
             (Step::Confirm, Kernel::Over) => self.end_after(Step::Settle, Ending::Late),
-            (Step::Confirm, _) => Step::End(Ending::NotTaken),
-            (Step::Arm, Kernel::Over) => self.end_after(Step::Settle, Ending::Expired),
+            (Step::Confirm, Kernel::Armed { .. }) => Step::End(Ending::NotTaken),
+            (Step::Arm | Step::Wait, Kernel::Over) => self.end_after(Step::Settle, Ending::Expired),
+
+            (Step::Wait, Kernel::Armed { own: true }) => self.end_after(Step::Disarm, Ending::RolledBack),
+            (Step::Wait, Kernel::Quiet { own: true, .. }) => Step::End(Ending::Confirmed),
+            (Step::Wait, Kernel::Quiet { .. } | Kernel::Armed { .. }) => Step::End(Ending::Expired),
+            (Step::Disarm, Kernel::Armed { .. }) => Step::End(Ending::NotEnded),
+            (Step::Disarm, Kernel::Over | Kernel::Quiet { .. }) => Step::Settle,
+
+            (Step::Load(which), Kernel::Quiet { own: true, .. }) => Step::End(Ending::Loaded(which)),
+            (Step::Load(which), _) => self.after_load(which),
+
+            (Step::Wait, Kernel::Nothing) => Step::End(self.gone()),
+            (Step::Confirm | Step::Disarm, Kernel::Nothing) => Step::End(Ending::Gone),
             _ => self.end_after(Step::Discard, Ending::NotTaken),
         }
     }
 
+    /// What it means for a trial that nothing of ours is there.
+    fn gone(&self) -> Ending {
+        if self.from_nothing { Ending::Expired } else { Ending::Gone }
+    }
+
+    /// Has a look at what the step came to that is being taken.
+    fn find_out(&mut self) -> Step {
+        self.unsure = Some(self.at);
+        Step::Look
+    }
+
     fn begin(&mut self, kernel: Kernel) -> Step {
+        self.from_nothing = kernel == Kernel::Nothing;
         match kernel {
             Kernel::Armed { .. } => Step::End(Ending::AnotherTrial),
             Kernel::Over => self.after(Step::Settle, Step::Look),
@@ -188,6 +235,16 @@ impl Machine {
                 self.end_after(Step::Point, Ending::Finished)
             }
             Kernel::Quiet { .. } | Kernel::Nothing => Step::End(Ending::NothingOnTrial),
+        }
+    }
+
+    /// What a boot tries next.
+    fn after_load(&self, which: Which) -> Step {
+        match which {
+            Which::Confirmed => Step::Load(Which::Previous),
+            Which::Previous => Step::Load(Which::Emergency),
+            Which::Emergency if self.doubtful => Step::End(Ending::Unsure),
+            Which::Emergency => Step::End(Ending::NothingLoaded),
         }
     }
 }

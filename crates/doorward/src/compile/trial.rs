@@ -403,15 +403,14 @@ pub fn clear() -> Checked<Transaction> {
 }
 
 /// Clears a trial away that is over: the generation before it is alone, and goes on judging what the trial let in. The
-/// table goes where there was none. None where there is nothing to clear.
+/// table goes where there was none. None where there is nothing to clear, and where the trial goes on: who ends it
+/// says so first.
 pub fn settle(held: &Table) -> Option<Checked<Transaction>> {
-    let Phase::Trial { new, old, .. } = phase(held) else { return None };
+    let Phase::Trial { new, old, left: None } = phase(held) else { return None };
     let Some(old) = old else {
         return Some(clear());
     };
-    let mut transaction = transition(Some(held), settled(held, new, old));
-    transaction.steps.insert(0, Step::FlushSet(ARMED.to_owned()));
-    Some(Checked::vouched(transaction))
+    Some(Checked::vouched(transition(Some(held), settled(held, new, old))))
 }
 
 /// The generation before a trial, with what judges the remains of the trial.
