@@ -1,9 +1,12 @@
 //! What boot loads: the artifact of a confirmed generation as it was proven, or what is built in; parses no policy.
+//!
+//! The host is open until it is done, so nothing is read or summed twice, and nothing that only makes words.
 
 use super::World;
 use crate::exit::{Exit, Failure, Stop};
 use crate::load::explained;
 use crate::side::BySide;
+use crate::store::{Pointer, Store};
 use doorward::apply::{Event, Which};
 use doorward::compile::{self, Options, Running};
 use doorward::meaning::Host;
@@ -16,31 +19,45 @@ const SSH: u16 = 22;
 /// The highest number of a generation in the kernel.
 const LAST: u8 = 63;
 
+/// What a boot has seen and done.
+#[derive(Default)]
+pub(crate) struct Booted {
+    /// A table of ours in which nothing judges: it would only be in the way.
+    idle: bool,
+    /// What the disk says of confirmations.
+    pointer: Option<Pointer>,
+    /// The generation that was loaded.
+    pub generation: Option<u64>,
+    /// The doors of what is built in, if that was loaded.
+    pub ports: BTreeSet<u16>,
+}
+
+impl Booted {
+    pub(super) fn seen(&mut self, table: bool, pointer: Option<Pointer>) {
+        (self.idle, self.pointer) = (table, pointer);
+    }
+}
+
 impl World<'_> {
     pub(super) fn boot(&mut self, which: Which) -> Result<Event, Stop> {
-        if self.held()?.table.is_some() {
-            // Nothing in it judges: it would only be in the way.
+        if self.booted.idle {
             let clear = compile::clear();
             self.socket.load(&clear, None).map_err(|error| explained(&error, &clear, &self.socket))?;
+            self.booted.idle = false;
         }
-        let Some(store) = self.store else {
-            return if which == Which::Emergency { self.emergency() } else { Ok(Event::Failed) };
-        };
-        let pointer = if which == Which::Emergency { None } else { store.confirmed()? };
+        let pointer = self.booted.pointer.as_ref();
         let id = match which {
-            Which::Confirmed => pointer.as_ref().map(|pointer| pointer.confirmed.generation),
-            Which::Previous => pointer.as_ref().and_then(crate::store::Pointer::previous),
+            Which::Confirmed => pointer.map(|pointer| pointer.confirmed.generation),
+            Which::Previous => pointer.and_then(Pointer::previous),
             Which::Emergency => return self.emergency(),
         };
-        let Some(id) = id else { return Ok(Event::Failed) };
-        let missing =
-            || Failure::new(Exit::System, format!("generation {id} has nothing that boot could load"));
-        let bytes = store.artifact(id)?.ok_or_else(missing)?;
-        let sealed = Sealed::from_bytes(&bytes).map_err(|error| {
-            Failure::new(Exit::System, format!("what boot loads of generation {id} is damaged: {error}"))
-        })?;
+        let Some((id, store)) = id.zip(self.store) else { return Ok(Event::Failed) };
+        let sealed = artifact(store, id)?;
         match self.socket.load_sealed(&sealed, None) {
-            Ok(()) => Ok(Event::Done),
+            Ok(()) => {
+                self.booted.generation = Some(id);
+                Ok(Event::Done)
+            }
             Err(error) => Err(Failure::new(Exit::System, format!("generation {id}: {error}")).into()),
         }
     }
@@ -67,8 +84,20 @@ impl World<'_> {
         };
         let transaction = compile::replace(&Running::default(), table);
         match self.socket.load(&transaction, None) {
-            Ok(()) => Ok(Event::Done),
+            Ok(()) => {
+                self.booted.ports = ports;
+                Ok(Event::Done)
+            }
             Err(error) => Err(explained(&error, &transaction, &self.socket).into()),
         }
     }
+}
+
+/// What boot loads of a generation, held against its sum.
+fn artifact(store: &Store, id: u64) -> Result<Sealed, Failure> {
+    let missing = || Failure::new(Exit::System, format!("generation {id} has nothing that boot could load"));
+    let bytes = store.artifact(id)?.ok_or_else(missing)?;
+    Sealed::from_summed(bytes).map_err(|error| {
+        Failure::new(Exit::System, format!("what boot loads of generation {id} is damaged: {error}"))
+    })
 }

@@ -28,6 +28,11 @@ impl Held {
         self.table.as_ref().map_or(Phase::Idle, compile::phase)
     }
 
+    /// Whether what judges is what a boot loads at worst.
+    pub(super) fn is_emergency(&self) -> bool {
+        self.table.as_ref().is_some_and(compile::is_emergency)
+    }
+
     /// The same for the machine. `own` is the number of the generation that it loads, `known` tells whether the disk
     /// has one of a number.
     pub(crate) fn kernel(&self, own: Option<u8>, known: impl Fn(u8) -> bool) -> apply::Kernel {

@@ -28,13 +28,16 @@ impl World<'_> {
                 None
             }
         };
-        let in_force =
-            held.table.as_ref().and_then(compile::in_force).and_then(|number| self.on_disk(number));
+        let is_known = !held.is_emergency();
+        let in_force = held.table.as_ref().filter(|_| is_known).and_then(compile::in_force);
+        let in_force = in_force.and_then(|number| self.on_disk(number));
         let confirmed = pointer.as_ref().map(|pointer| pointer.confirmed.generation);
+        let bootable = pointer.is_some();
+        self.booted.seen(held.table.is_some(), pointer);
         Ok(Event::Seen(Seen {
-            kernel: held.kernel(own, |number| self.on_disk(number).is_some()),
+            kernel: held.kernel(own, |number| is_known && self.on_disk(number).is_some()),
             pointed: in_force.is_some() && in_force == confirmed,
-            bootable: pointer.is_some(),
+            bootable,
         }))
     }
 
@@ -113,6 +116,16 @@ impl World<'_> {
             Err(error) if is_missing(&error) => Ok(Event::Gone),
             Err(CommitError::NoAnswer) => Ok(Event::Unknown),
             Err(error) => Err(explained(&error, &compile::disarm(), &self.socket).into()),
+        }
+    }
+
+    /// Takes our table away, and nobody else's. False if there was none.
+    pub(crate) fn open(&mut self) -> Result<bool, Failure> {
+        let clear = compile::clear();
+        match self.socket.load(&clear, None) {
+            Ok(()) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(explained(&error, &clear, &self.socket)),
         }
     }
 

@@ -9,6 +9,7 @@ mod ready;
 mod wait;
 mod words;
 
+pub(crate) use boot::Booted;
 pub(crate) use cut::Cut;
 use held::Held;
 pub(crate) use ready::{Ready, Wish};
@@ -34,7 +35,8 @@ pub(crate) struct World<'a> {
     store: Option<&'a Store>,
     /// None for a boot, which writes nothing.
     writer: Option<&'a Writer<'a>>,
-    lock: &'a Lock,
+    /// None for a boot where it cannot be had: the host is not left open for it.
+    lock: Option<&'a Lock>,
     /// Who asks.
     pub who: Who,
     /// The sessions of this host, once they were asked for.
@@ -51,6 +53,8 @@ pub(crate) struct World<'a> {
     expected: Option<Table>,
     /// The generation that judged before a trial.
     before: Option<Table>,
+    /// What a boot has seen.
+    pub booted: Booted,
     /// Connections that were ended.
     pub cut: Cut,
     /// Why the last step failed.
@@ -74,14 +78,14 @@ impl<'a> World<'a> {
         guard: Guard<Anywhere>,
         store: Option<&'a Store>,
         writer: Option<&'a Writer<'a>>,
-        lock: &'a Lock,
+        lock: impl Into<Option<&'a Lock>>,
         wish: Option<Wish<'a>>,
     ) -> Result<World<'a>, Failure> {
         Ok(World {
             socket: Socket::open(guard).map_err(|error| unread(&error))?,
             store,
             writer,
-            lock,
+            lock: lock.into(),
             who: Who { uid: rustix::process::getuid().as_raw(), name: None, peer: None },
             sessions: None,
             wish,
@@ -90,6 +94,7 @@ impl<'a> World<'a> {
             prepared: None,
             expected: None,
             before: None,
+            booted: Booted::default(),
             cut: Cut::default(),
             failure: None,
             failures: Vec::new(),
@@ -216,9 +221,14 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Whether what judges now is what a boot loads at worst.
+    pub(crate) fn is_emergency(&self) -> bool {
+        self.held().is_ok_and(|held| held.is_emergency())
+    }
+
     /// The number of the generation that judges now, on disk.
     pub(crate) fn in_force(&self) -> Option<u64> {
-        let held = self.held().ok()?;
+        let held = self.held().ok().filter(|held| !held.is_emergency())?;
         self.on_disk(compile::in_force(held.table.as_ref()?)?)
     }
 }

@@ -38,9 +38,13 @@ impl World<'_> {
     pub(super) fn wait(&mut self, terminal: &mut Terminal) -> Result<Event, Stop> {
         let interrupted = interrupts()?;
         // Whoever confirms needs the lock.
-        self.lock.pause();
+        if let Some(lock) = self.lock {
+            lock.pause();
+        }
         let ended = self.watch(&interrupted, terminal);
-        self.lock.resume(terminal)?;
+        if let Some(lock) = self.lock {
+            lock.resume(terminal)?;
+        }
         ended
     }
 

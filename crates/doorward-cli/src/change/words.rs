@@ -7,6 +7,10 @@ use crate::store::Who;
 use doorward::compile::{self, Phase};
 use doorward_kernel::conntrack::{Conntrack, Tuple};
 
+/// What judges after the worst of boots.
+const EMERGENCY: &str =
+    "what is built in for emergencies is in force: only replies, SSH and what a host needs are let in";
+
 /// Who started this command.
 pub(crate) fn who(world: &mut World<'_>) -> Who {
     let uid = rustix::process::getuid().as_raw();
@@ -33,6 +37,7 @@ impl World<'_> {
     pub(crate) fn now_words(&self) -> String {
         let Ok(held) = self.held() else { return "the firewall cannot be read".to_owned() };
         match held.phase() {
+            Phase::Quiet { .. } if held.is_emergency() => EMERGENCY.to_owned(),
             Phase::Quiet { generation, .. } => format!("{} is in force", self.called(generation)),
             Phase::Trial { new, left: Some(left), .. } => {
                 format!("{} is on trial for another {} s", self.called(new), left.div_ceil(1000))

@@ -61,6 +61,10 @@ impl Ended {
 
 /// How it ended, given what the world saw last.
 pub(super) fn ended(ending: Ending, world: &mut World<'_>) -> Ended {
+    if let Ending::Loaded(which) = ending {
+        // What was loaded is known: the kernel is not asked again for words.
+        return loaded(which, world);
+    }
     let generation = world.ready.as_ref().and_then(|ready| ready.id).or_else(|| world.in_force());
     let well = |name, words: String| Ended::Well { words, name, generation };
     let back = |name, words: String| Ended::Back { words, name, generation };
@@ -76,19 +80,7 @@ pub(super) fn ended(ending: Ending, world: &mut World<'_>) -> Ended {
         Ending::Confirmed => well("confirmed", format!("confirmed: {now}, and will be at the next boot")),
         Ending::Finished => well("finished", format!("confirmed before: {now}; now the disk says so, too")),
         Ending::Already => well("already", format!("nothing to do: {now}")),
-        Ending::Loaded(which) => well(
-            "loaded",
-            match which {
-                Which::Confirmed => now,
-                Which::Previous => {
-                    format!("{now}: the one confirmed before, as the last one could not be loaded")
-                }
-                Which::Emergency => {
-                    "no generation could be loaded: only replies, SSH and what a host needs are let in"
-                        .to_owned()
-                }
-            },
-        ),
+        Ending::Loaded(which) => loaded(which, world),
         Ending::Expired => back("expired", format!("the time is over, and nobody confirmed: {now}")),
         Ending::RolledBack => match world.wish {
             // Whoever waits did not get what was asked for.
@@ -148,6 +140,25 @@ pub(super) fn ended(ending: Ending, world: &mut World<'_>) -> Ended {
             with(world, "THE HOST HAS NO FIREWALL", Exit::System, "nothing could be loaded")
         }
     }
+}
+
+fn loaded(which: Which, world: &World<'_>) -> Ended {
+    let generation = world.booted.generation;
+    let number = generation.unwrap_or_default();
+    let words = match which {
+        Which::Confirmed => format!("generation {number} is in force"),
+        Which::Previous => format!(
+            "generation {number} is in force: the one confirmed before, as the last one could not be loaded"
+        ),
+        Which::Emergency => {
+            let ports: Vec<String> = world.booted.ports.iter().map(|port| format!("{port}/tcp")).collect();
+            format!(
+                "no generation could be loaded: only replies, SSH ({}) and what a host needs are let in",
+                ports.join(", ")
+            )
+        }
+    };
+    Ended::Well { words, name: "loaded", generation }
 }
 
 fn badly(failure: Failure) -> Ended {

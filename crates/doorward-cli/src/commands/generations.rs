@@ -11,6 +11,10 @@ use std::path::Path;
 /// So many generations are named.
 const NAMED: usize = 5;
 
+/// After the worst of boots.
+const EMERGENCY: &str = "doorward is active, in an emergency: boot could load no generation. Only replies, SSH \
+                         and what a host needs are let in; `doorward apply` puts a policy in force again";
+
 /// The generations in the kernel and on the disk.
 pub(super) struct Generations {
     phase: Phase,
@@ -20,6 +24,8 @@ pub(super) struct Generations {
     trial: Option<(u64, Option<u64>, u64)>,
     confirmed: Option<Confirmation>,
     kept: Vec<Kept>,
+    /// What judges is what a boot loads at worst.
+    emergency: bool,
     /// What is wrong with the disk.
     damaged: Vec<String>,
 }
@@ -28,6 +34,7 @@ impl Generations {
     /// Looks at our table and at the disk.
     pub(super) fn of(table: Option<&Table>, state: &Path) -> Generations {
         let phase = table.map_or(Phase::Idle, compile::phase);
+        let emergency = table.is_some_and(compile::is_emergency) && matches!(phase, Phase::Quiet { .. });
         let mut damaged = Vec::new();
         let mut note = |failure: crate::exit::Failure| damaged.extend(failure.messages);
         let store = Store::open(state).unwrap_or_else(|failure| {
@@ -51,10 +58,11 @@ impl Generations {
         };
         Generations {
             phase,
-            in_force: phase.in_force().map(called),
+            in_force: phase.in_force().filter(|_| !emergency).map(called),
             trial,
             confirmed: pointer.map(|pointer| pointer.confirmed),
             kept,
+            emergency,
             damaged,
         }
     }
@@ -70,6 +78,7 @@ impl Generations {
                 let words = format!("generation {new} is ON TRIAL for another {left} s, then {then}");
                 (Tone::Doubtful, format!("doorward is active: {words}"))
             }
+            (None, _) if active && self.emergency => (Tone::Bad, EMERGENCY.to_owned()),
             (None, Some(number)) => (Tone::Good, format!("doorward is active: generation {number}")),
             (None, None) => (Tone::Bad, "doorward is not active: the kernel has no rules of it".to_owned()),
         };

@@ -22,7 +22,7 @@ use crate::resolve::model::Resolved;
 use crate::ruleset::Table;
 use std::net::SocketAddr;
 
-pub use emergency::emergency;
+pub use emergency::{emergency, is_emergency};
 pub use held::{bridges, carried, in_force, is_carried, stands_by_name};
 pub use replace::{
     Counted, Running, carry_counters, counted, generation_of, replace, replace_with, transition,
