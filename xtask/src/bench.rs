@@ -1,6 +1,8 @@
 //! Benchmarks against peers, side by side in one run; judges nothing, prints ratios, medians and spread.
 
 mod apply;
+mod boot;
+mod cost;
 mod leak;
 mod packets;
 mod peers;
@@ -28,10 +30,11 @@ struct Bench {
 }
 
 const USAGE: &str = "\
-usage: cargo xtask bench [packets|scale|apply|leak] [--rounds N]
+usage: cargo xtask bench [packets|scale|apply|boot|leak] [--rounds N]
   packets  cost of a packet with the policy of the classic script, beside its peers
   scale    cost of a packet that matches nothing, at 10 and at 10,000 sentences
   apply    `apply --no-trial` beside `nft -f`, as whole processes
+  boot     `boot` into an empty kernel beside `nft -f`, as whole processes
   leak     blocked packets that pass while a policy is replaced
 without a name: all of them. Needs root, nft and iptables; works in namespaces of its own.";
 
@@ -58,7 +61,7 @@ pub(crate) fn generate(args: &[String]) -> ExitCode {
 
 /// Runs one command and prints what it cost: user and system seconds, peak KiB, wall seconds.
 pub(crate) fn cost(args: &[String]) -> ExitCode {
-    apply::cost_of_child(args)
+    cost::cost_of_child(args)
 }
 
 fn measure(root: &Path, args: &[String]) -> Outcome<()> {
@@ -68,7 +71,7 @@ fn measure(root: &Path, args: &[String]) -> Outcome<()> {
     while let Some(arg) = rest.next() {
         match arg.as_str() {
             "--rounds" => rounds = rest.next().and_then(|n| n.parse().ok()),
-            "packets" | "scale" | "apply" | "leak" => names.push(arg.as_str()),
+            "packets" | "scale" | "apply" | "boot" | "leak" => names.push(arg.as_str()),
             _ => return Err(USAGE.to_owned()),
         }
     }
@@ -92,6 +95,7 @@ fn measure(root: &Path, args: &[String]) -> Outcome<()> {
         ("packets", packets::services as fn(&Bench) -> Outcome<()>),
         ("scale", packets::scale),
         ("apply", apply::side_by_side),
+        ("boot", boot::side_by_side),
         ("leak", leak::replacements),
     ] {
         if outcome.is_ok() && wants(name) {
