@@ -35,6 +35,9 @@ pub(crate) struct Cli {
     /// Folder for what doorward remembers
     #[arg(long, global = true, value_name = "DIR", env = "DOORWARD_STATE", hide_env_values = true, default_value = STATE)]
     pub state: PathBuf,
+    /// Another host, whose files are in this folder: for images, and for tests
+    #[arg(long, global = true, hide = true, value_name = "DIR", env = "DOORWARD_ROOT", default_value = "/")]
+    pub root: PathBuf,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -99,6 +102,27 @@ is refused.")]
   doorward rollback        end the trial: the rules from before judge again
   doorward rollback 41     try generation 41, as `apply` tries a policy")]
     Rollback(Rollback),
+
+    /// Have the firewall loaded at boot, before the network is up
+    #[command(after_help = "Examples:
+  doorward enable
+  doorward enable --json | jq .written
+
+Whichever of systemd, SysV init and OpenRC starts this host is told to start
+`doorward boot`, which loads what was confirmed last, as it was proven then:
+no policy is read. If that is damaged or refused it loads the one confirmed
+before; if that fails, too, only replies, SSH and what a host needs are let in.
+Nothing is loaded now. Run twice it does nothing.")]
+    Enable(Output),
+
+    /// No longer have the firewall loaded at boot
+    #[command(after_help = "Examples:
+  doorward disable           the firewall stays in force until the next boot
+  doorward disable --open    and opens the host now, after saying which doors
+
+Only what `enable` wrote is taken away; with --open, doorward's own rules, too,
+and never anybody else's.")]
+    Disable(Disable),
 
     /// Load what was confirmed last; what boot does
     #[command(
@@ -315,6 +339,16 @@ pub(crate) struct Apply {
     /// The policy
     #[arg(default_value = POLICY)]
     pub file: PathBuf,
+}
+
+/// `disable`
+#[derive(Args, Debug)]
+pub(crate) struct Disable {
+    /// Take the rules in the kernel away, too: whatever they kept shut is open
+    #[arg(long)]
+    pub open: bool,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `confirm`

@@ -8,6 +8,7 @@ mod expectations;
 mod files;
 mod folder;
 mod host;
+mod init;
 mod json;
 mod kernel;
 mod load;

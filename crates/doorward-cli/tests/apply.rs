@@ -162,11 +162,12 @@ fn json_shapes() {
         .with("policy.dw", "allow ssh\ndefault reject forward\n")
         .with("next.dw", "allow http\n");
     let inactive = status(&folder);
+    let boot = serde_json::json!({ "state": "disabled", "init": null, "program": null, "why": [] });
     let nothing = Value::Null;
-    assert_eq!(
-        inactive,
-        serde_json::json!({ "active": false, "trial": nothing, "confirmed": nothing, "others": [] })
-    );
+    let expected = serde_json::json!({
+        "active": false, "trial": nothing, "confirmed": nothing, "boot": boot, "others": []
+    });
+    assert_eq!(inactive, expected);
     let applied = folder.run(["apply", "--no-trial", "--json", "policy.dw"]).well().json();
     let applied = without_figure(without_figure(applied, "milliseconds"), "kernel_rules");
     golden("json/apply.json", &format!("{applied:#}\n"));

@@ -133,6 +133,8 @@ fn transcripts() {
         ("help-show", "show --help"),
         ("help-explain", "explain --help"),
         ("help-plan", "plan --help"),
+        ("help-enable", "enable --help"),
+        ("help-disable", "disable --help"),
         ("help-verify", "verify --help"),
         ("help-rehearse", "rehearse --help"),
     ] {
@@ -205,6 +207,9 @@ fn json_is_documented() {
         "apply",
         "confirm",
         "rollback",
+        "boot",
+        "enable",
+        "disable",
         "status",
         "show",
         "explain",

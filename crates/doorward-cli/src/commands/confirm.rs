@@ -5,14 +5,15 @@ use super::apply::cut_words;
 use super::ended::{Ended, ended};
 use crate::change::{World, guard, who};
 use crate::cli::{Confirm, Output};
+use crate::init::{self, Host};
 use crate::lock;
 use crate::store::Writer;
 use crate::terminal::Terminal;
 use crate::text::{Line, Tone};
-use doorward::apply::Order;
+use doorward::apply::{Ending, Order};
 use std::path::Path;
 
-pub(super) fn run(args: &Confirm, state: &Path, terminal: &mut Terminal) -> Outcome {
+pub(super) fn run(args: &Confirm, state: &Path, host: &Host, terminal: &mut Terminal) -> Outcome {
     let guard = guard()?;
     let lock = lock::take(state, terminal)?;
     let writer = Writer::open(state, &lock)?;
@@ -24,7 +25,13 @@ pub(super) fn run(args: &Confirm, state: &Path, terminal: &mut Terminal) -> Outc
         terminal.note(Line::of(Tone::Doubtful, format!("--here: {words}")));
     }
     let ending = world.carry_out(Order::Confirm { shown }, terminal);
-    say(&ended(ending, &mut world), &world, args.output, terminal)
+    let exit = say(&ended(ending, &mut world), &world, args.output, terminal)?;
+    // What is confirmed is what boots, if anything does.
+    if ending == Ending::Confirmed && !args.output.json && init::boots(host, state).word() == "disabled" {
+        let words = "  once doorward is started at boot: `doorward enable`";
+        terminal.line(Line::of(Tone::Doubtful, words));
+    }
+    Ok(exit)
 }
 
 pub(super) fn roll_back(output: Output, state: &Path, terminal: &mut Terminal) -> Outcome {

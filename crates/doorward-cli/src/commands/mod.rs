@@ -4,6 +4,7 @@ mod apply;
 mod boot;
 mod check;
 mod confirm;
+mod enable;
 mod ended;
 mod explain;
 mod export;
@@ -22,6 +23,7 @@ mod verify;
 
 use crate::cli::{Cli, Command, List, Listable};
 use crate::exit::{Exit, Stop};
+use crate::init::Host;
 use crate::json;
 use crate::terminal::Terminal;
 
@@ -30,11 +32,14 @@ type Outcome = Result<Exit, Stop>;
 
 /// Does what was asked.
 pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
-    let Cli { state, command } = said;
+    let Cli { state, root, command } = said;
+    let host = Host::new(&root);
     let (outcome, json) = match command {
         Command::Apply(args) => (apply::run(&args, &state, terminal), args.output.json),
         Command::Boot(output) => (boot::run(output, &state, terminal), output.json),
-        Command::Confirm(args) => (confirm::run(&args, &state, terminal), args.output.json),
+        Command::Enable(output) => (enable::enable(output, &state, &host, terminal), output.json),
+        Command::Disable(args) => (enable::disable(&args, &state, &host, terminal), args.output.json),
+        Command::Confirm(args) => (confirm::run(&args, &state, &host, terminal), args.output.json),
         Command::Rollback(args) => {
             let outcome = match args.generation {
                 Some(generation) => apply::earlier(&args, generation, &state, terminal),
@@ -46,7 +51,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::Export(args) => (export::run(&args, terminal), false),
         Command::Fmt(args) => (fmt::run(&args, terminal), args.output.json),
         Command::Show(args) => (show::run(&args, terminal), args.output.json),
-        Command::Status(output) => (status::run(output, &state, terminal), output.json),
+        Command::Status(output) => (status::run(output, &state, &host, terminal), output.json),
         Command::Check(args) => (check::run(&args, terminal), args.output.json),
         Command::List(List { what: Some(Listable::Services { output, word }), .. }) => {
             (services::run(word.as_deref(), output, terminal), output.json)

@@ -4,6 +4,7 @@ use super::generations::Generations;
 use super::{Outcome, show};
 use crate::cli::Output;
 use crate::exit::Exit;
+use crate::init::{self, Boots, Host};
 use crate::kernel::{self, Comment};
 use crate::terminal::Terminal;
 use crate::text::{Cell, Line, Tone, cell, count, number, table};
@@ -15,7 +16,7 @@ use doorward_kernel::{Reader, Scope};
 use serde_json::{Value, json};
 use std::path::Path;
 
-pub(super) fn run(output: Output, state: &Path, terminal: &mut Terminal) -> Outcome {
+pub(super) fn run(output: Output, state: &Path, host: &Host, terminal: &mut Terminal) -> Outcome {
     let read = || {
         let reader = Reader::open()?;
         let all = reader.read_headers(&Scope::All)?;
@@ -26,7 +27,8 @@ pub(super) fn run(output: Output, state: &Path, terminal: &mut Terminal) -> Outc
     let (all, ours) = read().map_err(|error| kernel::unread(&error))?;
     let generations = Generations::of(ours.as_ref(), state);
     let ours = ours.as_ref().and_then(compile::judging).as_ref().and_then(Ours::of);
-    let status = Status { ours, generations, others: all.iter().flat_map(others).collect() };
+    let boots = init::boots(host, state);
+    let status = Status { ours, generations, boots, others: all.iter().flat_map(others).collect() };
     if output.json {
         terminal.json(&status.json());
     } else {
@@ -37,6 +39,7 @@ pub(super) fn run(output: Output, state: &Path, terminal: &mut Terminal) -> Outc
 
 struct Status {
     generations: Generations,
+    boots: Boots,
     /// None where no generation is in force.
     ours: Option<Ours>,
     others: Vec<Other>,
@@ -179,6 +182,7 @@ fn other(table: &Table, chain: &Chain) -> Option<Other> {
 impl Status {
     fn show(&self, terminal: &mut Terminal) {
         self.generations.show(self.ours.is_some(), terminal);
+        show_boots(&self.boots, terminal);
         match &self.ours {
             Some(ours) => ours.show(terminal),
             None => terminal.line("  `doorward apply` tries a policy"),
@@ -208,7 +212,13 @@ impl Status {
         let others: Vec<Value> = self.others.iter().map(Other::json).collect();
         let (trial, confirmed) = (self.generations.trial_json(), self.generations.confirmed_json());
         let Some(ours) = &self.ours else {
-            return json!({ "active": false, "trial": trial, "confirmed": confirmed, "others": others });
+            return json!({
+                "active": false,
+                "trial": trial,
+                "confirmed": confirmed,
+                "boot": boots_json(&self.boots),
+                "others": others,
+            });
         };
         let of = |built_in: bool| -> Vec<Value> {
             ours.hits.iter().filter(|one| one.place.is_none() == built_in).map(Hits::json).collect()
@@ -218,6 +228,7 @@ impl Status {
             "generation": self.generations.in_force.unwrap_or_else(|| ours.generation.into()),
             "trial": trial,
             "confirmed": confirmed,
+            "boot": boots_json(&self.boots),
             "defaults": ours.defaults.iter().map(Default::json).collect::<Vec<_>>(),
             "sentences": of(false),
             "built_in": of(true),
@@ -225,6 +236,29 @@ impl Status {
             "others": others,
         })
     }
+}
+
+fn show_boots(boots: &Boots, terminal: &mut Terminal) {
+    let Some(init) = boots.init else {
+        let words = "  boot: disabled: this host starts without it (`doorward enable`)";
+        return terminal.line(Line::of(Tone::Doubtful, words));
+    };
+    if boots.why.is_empty() {
+        return terminal.line(Line::of(Tone::Good, format!("  boot: enabled, by {}", init.name())));
+    }
+    for why in &boots.why {
+        terminal.line(Line::of(Tone::Bad, format!("  boot: enabled, but not working: {why}")));
+    }
+    terminal.line("  `doorward enable` says how to mend that");
+}
+
+fn boots_json(boots: &Boots) -> Value {
+    json!({
+        "state": boots.word(),
+        "init": boots.init.map(init::Init::word),
+        "program": boots.program,
+        "why": boots.why,
+    })
 }
 
 impl Ours {

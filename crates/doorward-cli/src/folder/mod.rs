@@ -12,6 +12,7 @@ use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -76,6 +77,27 @@ impl Folder {
             Err(errno) => return Err(self.failed(name, "be made", &errno.into())),
         }
         self.sub(name)?.ok_or_else(|| failed(&path, "be opened", &ErrorKind::NotFound.into()))
+    }
+
+    /// A new folder in it that everybody may read, for links that others look at.
+    pub(crate) fn make_public_sub(&self, name: &OsStr) -> Result<Folder, Failure> {
+        let folder = self.make_sub(name)?;
+        let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH;
+        rustix::fs::fchmod(&folder.handle, mode)
+            .map_err(|errno| self.failed(name, "be made", &errno.into()))?;
+        self.sync()?;
+        Ok(folder)
+    }
+
+    /// A link in it.
+    pub(crate) fn symlink(&self, to: &str, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::symlinkat(to, &self.handle, name)?)
+    }
+
+    /// Where a link in it leads, if it is one.
+    pub(crate) fn leads(&self, name: &str) -> Option<PathBuf> {
+        let to = rustix::fs::readlinkat(&self.handle, name, Vec::new()).ok()?;
+        Some(PathBuf::from(OsStr::from_bytes(to.as_bytes())))
     }
 
     /// The names in it.

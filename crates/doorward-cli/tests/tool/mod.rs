@@ -46,6 +46,8 @@ impl Folder {
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
         command.current_dir(&self.0).env_clear();
         command.env("DOORWARD_FORBID_HOST", "1").env("DOORWARD_STATE", self.0.join("state"));
+        // Whether doorward is started at boot here is no matter of a test.
+        command.env("DOORWARD_ROOT", self.0.join("root"));
         command.stdin(Stdio::null());
         command
     }
