@@ -82,7 +82,10 @@ impl Init {
                 let folders = fs::read_dir(host.path("/etc/systemd/system")).into_iter().flatten().flatten();
                 let mut names: Vec<String> =
                     folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-                names.retain(|name| name.ends_with(".wants") || name.ends_with(".requires"));
+                let pulls = |name: &String| {
+                    name.rsplit_once('.').is_some_and(|(_, kind)| kind == "wants" || kind == "requires")
+                };
+                names.retain(pulls);
                 names.sort();
                 let place = |name: String| {
                     Place::new(format!("/etc/systemd/system/{name}"), format!("{NAME}.service"))

@@ -78,11 +78,10 @@ fn stays(path: &Path) -> Result<(), Failure> {
     };
     let message = format!("`{}` is not there at boot: nothing below {folder} is", path.display());
     let failure = Failure::new(Exit::Refused, message);
-    Err(match path.is_dir() {
-        true => failure.way_out("keep it elsewhere, and name that with --state"),
-        false => {
-            failure.way_out(format!("install -m 755 {} {HOME}, and run `{HOME} enable`", path.display()))
-        }
+    Err(if path.is_dir() {
+        failure.way_out("keep it elsewhere, and name that with --state")
+    } else {
+        failure.way_out(format!("install -m 755 {} {HOME}, and run `{HOME} enable`", path.display()))
     })
 }
 

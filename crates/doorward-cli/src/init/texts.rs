@@ -64,8 +64,10 @@ fn escaped(path: &str) -> String {
             b'/' => name.push('-'),
             b'.' if at > 0 => name.push('.'),
             b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b':' | b'_' => name.push(char::from(byte)),
-            // Writing to a String cannot fail.
-            _ => drop(write!(name, "\\x{byte:02x}")),
+            _ => {
+                // Writing to a String cannot fail.
+                let _ = write!(name, "\\x{byte:02x}");
+            }
         }
     }
     name
