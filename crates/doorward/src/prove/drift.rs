@@ -143,8 +143,7 @@ fn besides(
     found: &mut Vec<Besides>,
 ) -> Result<(), NotJudged> {
     let mut terms = Terms::new(family);
-    let programs =
-        [expected, held].map(|table| Program::of(std::slice::from_ref(table), &WATCHED, facts, &mut terms));
+    let programs = Program::both([expected, held], &WATCHED, facts, &mut terms);
     let otherwise: Vec<Slice> =
         WATCHED.into_iter().filter(|slice| !programs[0].is_same(&programs[1], *slice)).collect();
     if otherwise.is_empty() {

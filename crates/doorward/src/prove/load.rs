@@ -82,7 +82,7 @@ impl Loaded {
 /// kernels only: newer ones have no trackers for them, and keep 0.
 const WITH_PORTS: [u128; 3] = [6, 17, 132];
 
-impl Symbols<'_> {
+impl Symbols<'_, '_> {
     fn field(&self, field: Field) -> Vec<Byte> {
         let width = field.width(self.terms.family());
         network_order(field, width)

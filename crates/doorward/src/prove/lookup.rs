@@ -20,7 +20,7 @@ const INTERVAL_END: u32 = 1;
 /// The element for every other key (`NFT_SET_ELEM_CATCHALL`).
 const CATCH_ALL: u32 = 2;
 
-impl Symbols<'_> {
+impl Symbols<'_, '_> {
     /// For which packets a set holds a key, and with which value.
     pub(super) fn hits(
         &mut self,

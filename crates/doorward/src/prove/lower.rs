@@ -7,6 +7,7 @@ use super::lens::Lens;
 use super::lists::Lists;
 use super::load::{Choices, Odd, Stand};
 use super::lookup::{Hits, Known, describe};
+use super::questions::{Questions, Site};
 use super::symbol::{Byte, Registers, Symbols, known};
 use super::xtables::only_tells;
 use crate::ruleset::{
@@ -14,7 +15,6 @@ use crate::ruleset::{
     TableFamily, Verdict, exthdr,
 };
 use crate::space::{Bit, Field, Pred, Terms};
-use rustc_hash::FxHashMap as HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -93,11 +93,11 @@ pub(super) struct Way {
 }
 
 /// What all rules of a question share.
-pub(super) struct Shared<'a> {
+pub(super) struct Shared<'a, 'q> {
     pub(super) terms: &'a mut Terms,
     pub(super) interfaces: &'a BTreeMap<u32, String>,
     pub(super) odd: Odd,
-    pub(super) asked: &'a mut HashMap<String, u32>,
+    pub(super) questions: &'a mut Questions<'q>,
     pub(super) known: &'a mut Known,
     pub(super) lens: &'a Lens,
     pub(super) lists: &'a mut Lists,
@@ -109,13 +109,7 @@ pub(super) struct Shared<'a> {
 const MOST_CHOICES: usize = 6;
 
 /// Lowers a rule.
-pub(super) fn rule(
-    shared: &mut Shared<'_>,
-    stand: Stand,
-    table: (usize, &Table),
-    chain: &str,
-    rule: &Rule,
-) -> Vec<Way> {
+pub(super) fn rule(shared: &mut Shared<'_, '_>, site: Site<'_>, rule: &Rule) -> Vec<Way> {
     let mut ways = Vec::new();
     let mut open: Vec<Vec<bool>> = vec![Vec::new()];
     while let Some(path) = open.pop() {
@@ -126,33 +120,26 @@ pub(super) fn rule(
                 interfaces: shared.interfaces,
                 odd: shared.odd,
                 maps: Vec::new(),
-                asked: shared.asked,
-                trail: Vec::new(),
-                place: (chain, &[]),
+                questions: shared.questions,
+                asked: Vec::new(),
+                site,
+                rest: &[],
             },
             known: shared.known,
             lens: shared.lens,
             lists: shared.lists,
             effects: shared.effects,
-            stand,
-            table,
+            stand: site.stand,
+            table: site.table,
             registers: Registers::new(),
             ops: Vec::new(),
             rate: None,
         };
         lowering.all(rule, &mut chosen);
-        let (mut ops, trail) = (lowering.ops, lowering.symbols.trail);
+        let mut ops = lowering.ops;
         if matches!(ops.last(), Some(Op::Test(_))) {
             // Nothing depends on it.
             ops.pop();
-        }
-        if chosen.fork.is_some() || !open.is_empty() {
-            // Each way asks anew.
-            for words in &trail {
-                if let Some(count) = shared.asked.get_mut(words) {
-                    *count -= 1;
-                }
-            }
         }
         if let Some(fork) = chosen.fork {
             // Both ways from the start: the one that was begun is only half told.
@@ -202,8 +189,8 @@ impl Choices for Path {
 }
 
 /// A rule on its way.
-pub(super) struct Lowering<'a, 's> {
-    pub(super) symbols: Symbols<'s>,
+pub(super) struct Lowering<'a, 's, 'q> {
+    pub(super) symbols: Symbols<'s, 'q>,
     known: &'s mut Known,
     lens: &'s Lens,
     pub(super) lists: &'s mut Lists,
@@ -216,10 +203,10 @@ pub(super) struct Lowering<'a, 's> {
     rate: Option<String>,
 }
 
-impl<'s> Lowering<'_, 's> {
+impl<'s> Lowering<'_, 's, '_> {
     fn all(&mut self, rule: &'s Rule, choices: &mut dyn Choices) {
         for (at, expr) in rule.exprs.iter().enumerate() {
-            self.symbols.place.1 = &rule.exprs[at + 1..];
+            self.symbols.rest = &rule.exprs[at + 1..];
             self.expr(expr, choices);
             if self.ops.last().is_some_and(ends) {
                 // What stands behind is never reached.
@@ -326,7 +313,7 @@ impl<'s> Lowering<'_, 's> {
                     Expr::Unknown { .. } => only_tells(expr, family),
                     _ => false,
                 };
-                if self.symbols.place.1.iter().all(idle) {
+                if self.symbols.rest.iter().all(idle) {
                     self.rate = Some(format!("{} {words}", if limit.over { "over" } else { "under" }));
                     return;
                 }

@@ -20,6 +20,7 @@ mod packet;
 mod parts;
 mod point;
 mod program;
+mod questions;
 mod run;
 mod symbol;
 mod told;

@@ -5,6 +5,7 @@ use super::lists::Lists;
 use super::load::{Odd, Slice, Stand};
 use super::lookup::Known;
 use super::lower::{self, Becomes, Op, Shared, Way};
+use super::questions::{Numbers, Questions, Site};
 use super::xtables;
 use crate::net::Family;
 use crate::ruleset::{Chain, ChainKind, Expr, Hook, Policy, Table, TableFamily, Verdict};
@@ -107,19 +108,38 @@ pub struct Program {
     /// A chain calls itself, or chains are nested deeper than the kernel takes: nothing is claimed.
     pub(super) endless: bool,
     assumed: BTreeSet<String>,
+    numbers: Numbers,
 }
 
 impl Program {
     /// Lowers all tables for packets of one family at some hooks.
     #[must_use]
     pub fn of(tables: &[Table], slices: &[Slice], facts: &Facts, terms: &mut Terms) -> Program {
+        Program::beside(None, tables, slices, facts, terms)
+    }
+
+    /// The same, to be compared with another program of the same terms: what no packet tells is the same question in
+    /// both, as far as it can be.
+    #[must_use]
+    pub fn beside(
+        first: Option<&Program>,
+        tables: &[Table],
+        slices: &[Slice],
+        facts: &Facts,
+        terms: &mut Terms,
+    ) -> Program {
+        let mut questions = Questions::beside(first.map(|program| &program.numbers), tables);
         let mut known = Known::default();
         let mut interfaces = facts.interfaces.clone();
         interfaces.insert(1, "lo".to_owned());
         let mut lists = Lists::of(tables);
-        let mut program = Program { slices: BTreeMap::new(), endless: false, assumed: BTreeSet::new() };
+        let mut program = Program {
+            slices: BTreeMap::new(),
+            endless: false,
+            assumed: BTreeSet::new(),
+            numbers: Numbers::default(),
+        };
         for slice in slices {
-            let mut asked = HashMap::default();
             let mut lowerer = Lowerer {
                 tables,
                 slice: *slice,
@@ -127,7 +147,7 @@ impl Program {
                     terms,
                     interfaces: &interfaces,
                     odd: facts.odd,
-                    asked: &mut asked,
+                    questions: &mut questions,
                     known: &mut known,
                     lens: &facts.lens,
                     lists: &mut lists,
@@ -143,7 +163,21 @@ impl Program {
             program.slices.insert(*slice, Hooked { bases, chains: lowerer.chains });
         }
         program.assumed = lists.assumed;
+        program.numbers = questions.into_numbers();
         program
+    }
+
+    /// Two programs of one table each, to be compared with each other.
+    pub(super) fn both(
+        tables: [&Table; 2],
+        slices: &[Slice],
+        facts: &Facts,
+        terms: &mut Terms,
+    ) -> [Program; 2] {
+        let [first, second] = tables.map(std::slice::from_ref);
+        let first = Program::of(first, slices, facts, terms);
+        let second = Program::beside(Some(&first), second, slices, facts, terms);
+        [first, second]
     }
 
     /// What was taken for granted, in words.
@@ -184,21 +218,18 @@ impl Program {
     }
 }
 
-/// Where a rule is: where its base chain stands, its table, and its own number among all.
-type Site = (Stand, usize, usize);
-
 struct Lowerer<'a, 's> {
     tables: &'a [Table],
     slice: Slice,
-    shared: Shared<'s>,
+    shared: Shared<'s, 'a>,
     chains: Vec<Lowered>,
-    /// Where chains went: table, name, and who calls where that matters.
-    places: HashMap<(usize, String, usize, Stand), usize>,
+    /// Where chains went: table, name, and which call where that matters.
+    places: HashMap<(usize, String, u32, Stand), usize>,
     open: Vec<usize>,
     endless: bool,
 }
 
-impl Lowerer<'_, '_> {
+impl<'a> Lowerer<'a, '_> {
     fn bases(&mut self) -> Vec<BaseChain> {
         let family = match self.shared.terms.family() {
             Family::V4 => TableFamily::Ip,
@@ -231,22 +262,30 @@ impl Lowerer<'_, '_> {
             let name =
                 ChainName { family: table.family, table: table.name.clone(), chain: chain.name.clone() };
             let stand = Stand::of(self.slice, priority);
-            let chain = self.chain(stand, index, &chain.name, 0);
+            let chain = self.chain(stand, index, &chain.name, None);
             bases.push(BaseChain { name, priority, drops, chain });
         }
         bases
     }
 
-    fn chain(&mut self, stand: Stand, table: usize, name: &str, caller: usize) -> usize {
-        let Some(chain) = self.tables[table].chain(name) else {
+    fn chain(&mut self, stand: Stand, index: usize, name: &str, caller: Option<Site<'a>>) -> usize {
+        let table = &self.tables[index];
+        let Some(chain) = table.chain(name) else {
             self.chains.push(Lowered { rules: Vec::new(), stateless: true });
             return self.chains.len() - 1;
         };
         // What cannot be told is asked once for each who calls: the answers may differ.
-        let family = self.tables[table].family;
         let mut exprs = chain.rules.iter().flat_map(|rule| &rule.exprs);
-        let asks = exprs.any(|expr| is_unsure(expr, family, self.shared.lists));
-        let id = (table, name.to_owned(), if asks { caller } else { 0 }, stand);
+        let asks = exprs.any(|expr| is_unsure(expr, table.family, self.shared.lists));
+        let call = match caller.filter(|_| asks) {
+            Some(site) => self.shared.questions.number(
+                site,
+                &format!("calls {:?} {} {name}", table.family, table.name),
+                site.call,
+            ),
+            None => 0,
+        };
+        let id = (index, name.to_owned(), call, stand);
         if let Some(place) = self.places.get(&id) {
             self.endless |= self.open.contains(place);
             return *place;
@@ -261,13 +300,13 @@ impl Lowerer<'_, '_> {
         self.open.push(place);
         let mut lowered = Lowered { rules: Vec::with_capacity(chain.rules.len()), stateless: true };
         for (number, rule) in chain.rules.iter().enumerate() {
-            let ways = lower::rule(&mut self.shared, stand, (table, &self.tables[table]), name, rule);
-            let site = place * 100_000 + number + 1;
+            let site = Site { stand, table: (index, table), chain, call, number };
+            let ways = lower::rule(&mut self.shared, site, rule);
             let mut stateless = true;
             let mut found = Vec::with_capacity(ways.len());
             for Way { when, ops } in ways {
                 let steps: Vec<Step> =
-                    ops.into_iter().map(|op| self.step((stand, table, site), op, &mut stateless)).collect();
+                    ops.into_iter().map(|op| self.step(site, op, &mut stateless)).collect();
                 found.push((when, steps));
             }
             let ends = always_ends(&found);
@@ -283,7 +322,7 @@ impl Lowerer<'_, '_> {
         place
     }
 
-    fn step(&mut self, at: Site, op: Op, stateless: &mut bool) -> Step {
+    fn step(&mut self, at: Site<'a>, op: Op, stateless: &mut bool) -> Step {
         match op {
             Op::Verdict(verdict) => Step::To(self.target(at, &verdict, stateless)),
             Op::Map(map) => Step::Map(
@@ -297,10 +336,9 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    fn target(&mut self, at: Site, verdict: &Verdict, stateless: &mut bool) -> Target {
+    fn target(&mut self, at: Site<'a>, verdict: &Verdict, stateless: &mut bool) -> Target {
         let mut to = |name: &str| {
-            let (stand, table, site) = at;
-            let chain = self.chain(stand, table, name, site);
+            let chain = self.chain(at.stand, at.table.0, name, Some(at));
             *stateless &= self.chains[chain].stateless;
             chain
         };

@@ -1,9 +1,9 @@
 //! Registers that hold fields instead of bytes, and what a comparison of them asks; runs nothing.
 
 use super::load::Odd;
+use super::questions::{Questions, Site, only_counts};
 use crate::ruleset::{CmpOp, Expr, MetaKey, Reg};
 use crate::space::{Field, Pred, Terms, name_value};
-use rustc_hash::FxHashMap as HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -97,7 +97,7 @@ pub(super) fn known(bytes: &[u8]) -> Vec<Byte> {
 }
 
 /// What stands behind symbols: fields by number, names of interfaces by index, values of maps.
-pub(super) struct Symbols<'a> {
+pub(super) struct Symbols<'a, 'q> {
     pub(super) terms: &'a mut Terms,
     /// Names of interfaces by index.
     pub(super) interfaces: &'a BTreeMap<u32, String>,
@@ -105,12 +105,12 @@ pub(super) struct Symbols<'a> {
     pub(super) odd: Odd,
     /// For each reading of a map what it can give, and when.
     pub(super) maps: Vec<Vec<(Pred, Vec<u8>)>>,
-    /// How often each unknown was asked.
-    pub(super) asked: &'a mut HashMap<String, u32>,
+    pub(super) questions: &'a mut Questions<'q>,
     /// What was asked since the beginning of the rule.
-    pub(super) trail: Vec<String>,
-    /// The chain, and what of the rule stands behind what is being asked.
-    pub(super) place: (&'a str, &'a [Expr]),
+    pub(super) asked: Vec<String>,
+    pub(super) site: Site<'a>,
+    /// What of the rule stands behind what is being asked.
+    pub(super) rest: &'a [Expr],
 }
 
 /// Bits of one field that must have a value.
@@ -120,7 +120,7 @@ pub(super) struct Wanted {
     pub(super) value: u128,
 }
 
-impl Symbols<'_> {
+impl Symbols<'_, '_> {
     /// Whether a register compares so to a constant.
     pub(super) fn compare(
         &mut self,
@@ -206,18 +206,17 @@ impl Symbols<'_> {
     }
 
     /// A condition that cannot be told from the packet. Two rulesets ask the same if they ask it in chains of one
-    /// name before the same actions, the so-manieth time: a rule that came or went changes no other's question.
+    /// name before the same actions, and in the same rule as far as others ask it, too.
     pub(super) fn unknown(&mut self, words: &str) -> Pred {
-        let (chain, rest) = self.place;
-        // What counts changes by itself.
-        let rest: Vec<&Expr> =
-            rest.iter().filter(|expr| !matches!(expr, Expr::Counter { .. } | Expr::Last { .. })).collect();
-        let words = format!("{words}, in chain {chain} before {rest:?}");
-        let count = self.asked.entry(words.clone()).or_default();
-        *count += 1;
-        let asked = if *count == 1 { words.clone() } else { format!("{words} (no. {count})") };
-        self.trail.push(words);
-        self.terms.flag(&Field::Unknown(asked))
+        let rest: Vec<&Expr> = self.rest.iter().filter(|expr| !only_counts(expr)).collect();
+        let mut words = format!("{words}, in chain {} before {rest:?}", self.site.words());
+        let time = self.asked.iter().filter(|asked| **asked == words).count();
+        self.asked.push(words.clone());
+        let number = self.questions.number(self.site, &words, u32::try_from(time).unwrap_or(u32::MAX));
+        if number > 1 {
+            words = format!("{words} (no. {number})");
+        }
+        self.terms.flag(&Field::Unknown(words))
     }
 
     /// The same, the same for each who asks.

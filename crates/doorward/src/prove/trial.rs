@@ -55,7 +55,7 @@ pub fn on_trial(claim: Claim<'_>, before: Option<&Table>, both: &impl Both) -> R
 /// What is otherwise than before in one family.
 fn afterwards(two: [&Table; 2], new: u8, facts: &Facts, family: Family) -> Result<Vec<Besides>, NotJudged> {
     let mut terms = Terms::new(family);
-    let programs = two.map(|table| Program::of(std::slice::from_ref(table), &WATCHED, facts, &mut terms));
+    let programs = Program::both(two, &WATCHED, facts, &mut terms);
     let mark =
         |terms: &mut Terms, mask: u32, value: u32| terms.masked(&Field::CT_MARK, mask.into(), value.into());
     let by_new = mark(&mut terms, GENERATION_BITS, compile::mark_of(new));

@@ -51,6 +51,79 @@ fn the_same_limit_in_two_rulesets_is_one_question() {
     assert!(!old.is_empty() && space.xor(new, expected).is_empty());
 }
 
+/// What two rulesets accept, the second named after the first, and the ports that are told apart.
+fn accepted<const N: usize>(two: [Table; 2], ports: [u16; N]) -> (Space, [Node; 2], [Node; N]) {
+    let mut terms = Terms::new(Family::V4);
+    let [first, second] = two;
+    let first = Program::of(&[first], &[INPUT], &Facts::default(), &mut terms);
+    let second = Program::beside(Some(&first), &[second], &[INPUT], &Facts::default(), &mut terms);
+    let ports = ports.map(|port| to_ports(&mut terms, port, port));
+    let mut space = Space::new(terms).unwrap();
+    let start = space.domain();
+    let accepted =
+        [first, second].map(|program| program.fates(&mut space, INPUT, start, &|_| true).unwrap().0.accepted);
+    let ports = ports.map(|port| space.node(&port));
+    (space, accepted, ports)
+}
+
+fn to(port: u8, exprs: Vec<Expr>) -> Vec<Expr> {
+    [vec![dport(), eq([0, port])], exprs].concat()
+}
+
+/// Calls of one limited chain were numbered as they came: without the first of them the second had its number, and
+/// `verify` told of a difference that no packet had.
+#[test]
+fn a_call_that_goes_leaves_the_others_as_they_are() {
+    let called = |ports: &[u8]| {
+        let calls = ports.iter().map(|port| to(*port, vec![jump("c")]));
+        with_chains(calls.collect(), vec![chain("c", vec![vec![limit(), accept()]])])
+    };
+    for (old, new, gone) in [
+        (vec![22, 80, 81], vec![80, 81], 22),
+        (vec![22, 80, 81], vec![22, 81, 80], 0),
+        (vec![22, 80, 81], vec![23, 80, 81], 22),
+        (vec![80, 81], vec![22, 81, 80], 22),
+    ] {
+        let (mut space, [old, new], [one, other]) = accepted([called(&old), called(&new)], [gone, 23]);
+        let differ = space.xor(old, new);
+        let either = space.or(one, other);
+        assert_eq!(differ.is_empty(), gone == 0);
+        assert!(space.minus(differ, either).is_empty(), "only who was called, or is, may notice");
+    }
+}
+
+/// The same limit in two rules of one chain.
+#[test]
+fn a_rule_that_goes_leaves_equal_limits_as_they_are() {
+    let limited = |ports: &[u8]| table(ports.iter().map(|port| to(*port, vec![limit(), accept()])).collect());
+    for (old, new) in
+        [(vec![22, 80, 80], vec![80, 80]), (vec![22, 80], vec![80, 22]), (vec![80], vec![22, 80])]
+    {
+        let (mut space, [old, new], [ssh]) = accepted([limited(&old), limited(&new)], [22]);
+        let differ = space.xor(old, new);
+        assert!(space.minus(differ, ssh).is_empty());
+    }
+}
+
+/// Two limits are not one, neither in one rule nor in two, nor in a chain that is called twice.
+#[test]
+fn a_limit_less_is_a_difference() {
+    let passes = vec![limit(), accept()];
+    let called = |times: usize| {
+        with_chains(vec![vec![jump("c")]; times], vec![chain("c", vec![vec![limit(), accept()]])])
+    };
+    let twice = table(vec![passes.clone(), passes.clone()]);
+    let two = [vec![limit()], passes.clone()].concat();
+    for two in [
+        [twice, table(vec![passes.clone()])],
+        [table(vec![two]), table(vec![passes])],
+        [called(2), called(1)],
+    ] {
+        let (mut space, [old, new], []) = accepted(two, []);
+        assert!(!space.xor(old, new).is_empty());
+    }
+}
+
 /// 300 rules, each with an address and a port of its own, have more parts than a small space holds.
 #[test]
 fn a_space_that_is_too_small_claims_nothing() {

@@ -7,7 +7,7 @@ use crate::space::{Field, Pred};
 use crate::xt::{AddrWithin, Ecn, Iprange, Masked, Match};
 use std::net::IpAddr;
 
-impl Lowering<'_, '_> {
+impl Lowering<'_, '_, '_> {
     /// The TOS byte, or the traffic class, which lies across two bytes.
     pub(super) fn dsfield(&mut self, of: Masked<u8>) -> Pred {
         if self.is_v4() {

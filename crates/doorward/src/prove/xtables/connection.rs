@@ -14,7 +14,7 @@ const SNAT: u128 = 0x10;
 /// `IPS_DST_NAT`, which the slice tells.
 const DNAT: u32 = 0x20;
 
-impl Lowering<'_, '_> {
+impl Lowering<'_, '_, '_> {
     pub(super) fn states(&mut self, of: States) -> Pred {
         if self.stand.early {
             return Pred::Const(of.contains(States::INVALID, 0));

@@ -16,7 +16,7 @@ mod fib {
     pub(super) const OIF: u32 = 16;
 }
 
-impl Lowering<'_, '_> {
+impl Lowering<'_, '_, '_> {
     pub(super) fn addrtype(&mut self, of: &Addrtype) -> Pred {
         let on = match of.on {
             None => 0,

@@ -8,7 +8,7 @@ use crate::xt::{
     Statistic, TcpMss, Text, U32, Within,
 };
 
-impl Lowering<'_, '_> {
+impl Lowering<'_, '_, '_> {
     /// Whether a match holds that can only be asked about.
     pub(super) fn asked(&mut self, found: &Match) -> Pred {
         let (upright, invert) = upright(found);

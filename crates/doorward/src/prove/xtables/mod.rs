@@ -55,7 +55,7 @@ pub(super) fn only_tells(expr: &Expr, family: TableFamily) -> bool {
     matches!(found, Some(Xt::Target(Target::Log(_) | Target::Nflog(_)) | Xt::Match(Match::Comment(_))))
 }
 
-impl Lowering<'_, '_> {
+impl Lowering<'_, '_, '_> {
     pub(super) fn xtables(&mut self, expr: &Expr, choices: &mut dyn Choices) {
         match xt::read(expr, self.table.1.family) {
             Some(Xt::Match(found)) => self.matched(&found, choices),

@@ -8,7 +8,7 @@ use crate::xt::{ConnmarkSet, Hops, Masked, Shift, Target, Tproxy};
 
 const BITS: u8 = 32;
 
-impl Lowering<'_, '_> {
+impl Lowering<'_, '_, '_> {
     pub(super) fn target(&mut self, found: &Target) {
         use Target as T;
         match found {

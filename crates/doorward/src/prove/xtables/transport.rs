@@ -8,7 +8,7 @@ use crate::ruleset::PayloadBase;
 use crate::space::{Field, Pred};
 use crate::xt::{Dccp, Match, Multiport, Ports, PortsOf, Sctp, Tcp, Within};
 
-impl Lowering<'_, '_> {
+impl Lowering<'_, '_, '_> {
     pub(super) fn ports(&mut self, of: &Ports) -> Pred {
         let source = self.port(&Field::SourcePort, of.source);
         let dest = self.port(&self.stand.destination().1, of.dest);
