@@ -59,12 +59,12 @@ struct Talk {
 }
 
 impl Talk {
-    fn of(mut step: impl FnMut() -> std::io::Result<()> + Send + 'static) -> Talk {
+    fn of(mut job: impl FnMut() -> std::io::Result<()> + Send + 'static) -> Talk {
         let (stop, last) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new((Instant::now(), None))));
         let (stopped, noted) = (Arc::clone(&stop), Arc::clone(&last));
         let thread = spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                match step() {
+                match job() {
                     Ok(()) => noted.lock().unwrap().0 = Instant::now(),
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                     Err(error) => {

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How far from the deadline a confirmation may be, both ways.
 const AROUND: Duration = Duration::from_millis(30);
+/// The same from one end to the other, in microseconds.
+const SPREAD: u64 = 60_000;
 
 /// So much earlier or later the next one comes, so that about half of them are in time.
 const STEP: Duration = Duration::from_millis(8);
@@ -29,6 +31,14 @@ fn deadline(field: &Field) -> Option<Instant> {
     let asked = Instant::now();
     let left = field.pair.socket.lifetimes(&set).unwrap().into_iter().flatten().next()?.expiration?;
     Some(asked + Duration::from_millis(left))
+}
+
+fn before(moment: Instant, by: Duration) -> Instant {
+    moment.checked_sub(by).unwrap_or(moment)
+}
+
+fn wait_until(moment: Instant) {
+    std::thread::sleep(moment.saturating_duration_since(Instant::now()));
 }
 
 /// Who judged what this host sends, for each family: at the beginning, and at each change.
@@ -70,17 +80,14 @@ fn confirms(count: usize, hosts: usize) {
                     }
                     field.reset();
                     let until = tried(&field);
-                    let spread = AROUND.as_micros() as u64 * 2;
                     let random = (number as u64 + seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-                    let at = until + Duration::from_micros(random % spread) - AROUND - takes;
+                    let at = before(until, AROUND + takes) + Duration::from_micros(random % SPREAD);
                     let stop = AtomicBool::new(false);
-                    let (said, seen) = std::thread::scope(|scope| {
+                    let (said, judges) = std::thread::scope(|scope| {
                         let watcher = field.pair.on_host(|| scope.spawn(|| watch(&stop)));
-                        std::thread::sleep(at.saturating_duration_since(Instant::now()));
+                        wait_until(at);
                         let said = field.run(&["confirm", "--here"]);
-                        std::thread::sleep(
-                            (until + Duration::from_millis(60)).saturating_duration_since(Instant::now()),
-                        );
+                        wait_until(until + Duration::from_millis(60));
                         stop.store(true, Ordering::Relaxed);
                         (said, watcher.join().unwrap())
                     });
@@ -99,7 +106,7 @@ fn confirms(count: usize, hosts: usize) {
                         _ => panic!("{said:#?}"),
                     };
                     // Neither family ever went back and forth.
-                    assert!(seen.iter().all(|one| one == wanted.0), "{said:#?}: {seen:?}");
+                    assert!(judges.iter().all(|one| one == wanted.0), "{said:#?}: {judges:?}");
                     assert_eq!(field.judge(), wanted.1, "{said:#?}");
                     assert!(field.status()["trial"].is_null());
                     field.reboot();
@@ -129,9 +136,7 @@ fn expiries(count: usize, hosts: usize, worst: Duration) {
                     field.reset();
                     let until = tried(&field);
                     let mut shut = [true; 2];
-                    std::thread::sleep(
-                        (until - Duration::from_millis(100)).saturating_duration_since(Instant::now()),
-                    );
+                    wait_until(before(until, Duration::from_millis(100)));
                     let ends = [("203.0.113.1", HOST4), ("2001:db8::1", HOST6)];
                     while shut.contains(&true) {
                         for ((from, to), shut) in ends.iter().zip(&mut shut) {

@@ -64,7 +64,7 @@ impl Order {
         let judge = field.judge();
         let status = field.status();
         match (self, &judge) {
-            (Order::Try, Judge::Old) => field.boots(&[Judge::Old]),
+            (Order::Try | Order::Replace | Order::RollBack, Judge::Old) => field.boots(&[Judge::Old]),
             (Order::Try, Judge::New) => {
                 if way.is_multiple_of(2) {
                     field.back_within(SHORT + SLACK);
@@ -74,7 +74,6 @@ impl Order {
                 }
                 field.boots(&[Judge::Old]);
             }
-            (Order::Replace, Judge::Old) => field.boots(&[Judge::Old]),
             (Order::Replace, Judge::New) => {
                 if way.is_multiple_of(2) {
                     field.boots(&[Judge::Old, Judge::New]);
@@ -97,9 +96,6 @@ impl Order {
                     _ if on_trial => field.boots(&[Judge::Old]),
                     _ => field.boots(&[Judge::Old, Judge::New]),
                 }
-            }
-            (Order::RollBack, Judge::Old) => {
-                field.boots(&[Judge::Old]);
             }
             (Order::RollBack, Judge::New) => {
                 assert!(!status["trial"].is_null(), "{status:#}");

@@ -61,7 +61,7 @@ pub(crate) fn run(program: &Command, folder: &Path, fate: Fate) -> Run {
     ptrace::seize(leader, options).unwrap();
     kill(leader, Signal::SIGCONT).unwrap();
     let mut watch = Watch { leader, fate, calls: Vec::new(), met: false, begun: false, pending: None };
-    let exit = watch.to_its_end();
+    let exit = watch.watch_its_end();
     let [out, err] = places.map(|place| {
         let text = fs::read(&place).unwrap();
         fs::remove_file(&place).unwrap();
@@ -82,7 +82,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn to_its_end(&mut self) -> Option<i32> {
+    fn watch_its_end(&mut self) -> Option<i32> {
         let group = Pid::from_raw(-self.leader.as_raw());
         loop {
             match waitpid(group, Some(WHOLE_GROUP)).unwrap() {
@@ -117,12 +117,12 @@ impl Watch {
                 self.met = true;
                 kill(self.leader, Signal::SIGKILL).unwrap();
             }
-            Fate::Fails { call: wanted, nth, errno } if call == wanted => {
-                if self.calls.iter().filter(|one| **one == wanted).count() == nth {
-                    self.met = true;
-                    set_call(pid, -1);
-                    self.pending = Some((pid, errno));
-                }
+            Fate::Fails { call: wanted, nth, errno }
+                if call == wanted && self.calls.iter().filter(|one| **one == wanted).count() == nth =>
+            {
+                self.met = true;
+                set_call(pid, -1);
+                self.pending = Some((pid, errno));
             }
             _ => {}
         }
