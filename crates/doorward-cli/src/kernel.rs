@@ -23,7 +23,7 @@ pub(crate) fn unread(error: &KernelError) -> Failure {
         | KernelError::Io { errno, .. }
             if *errno == Errno::PERM =>
         {
-            failure.way_out("run it as root")
+            failure.way_out("run it as root, with CAP_NET_ADMIN")
         }
         KernelError::Unsettled { .. } => failure.way_out("another program keeps changing them: try again"),
         _ => failure,
@@ -56,7 +56,7 @@ pub(crate) fn refused(error: &CommitError, transaction: &Transaction) -> Failure
     }
     if refusals.iter().any(|refusal| refusal.errno == Errno::PERM) {
         failure.messages.truncate(1);
-        return failure.way_out("run it as root");
+        return failure.way_out("run it as root, with CAP_NET_ADMIN");
     }
     failure
 }

@@ -21,6 +21,8 @@ pub(crate) struct Terminal {
     progress: bool,
     /// Standard output is gone, and this is why.
     lost: Option<io::Error>,
+    /// What is done counts, whether it could be told or not.
+    deeds: bool,
 }
 
 impl Terminal {
@@ -33,7 +35,13 @@ impl Terminal {
             began: Instant::now(),
             progress: false,
             lost: None,
+            deeds: false,
         }
+    }
+
+    /// From now on the exit code tells what was done to the firewall, and not what could be said of it.
+    pub(crate) fn tells_of_deeds(&mut self) {
+        self.deeds = true;
     }
 
     /// A line on standard output.
@@ -143,7 +151,7 @@ impl Terminal {
             Some(error) if error.kind() != ErrorKind::BrokenPipe => {
                 let message = format!("standard output cannot be written: {error}");
                 self.failure(&Failure::new(Exit::System, message));
-                if exit == Exit::Done { Exit::System } else { exit }
+                if exit == Exit::Done && !self.deeds { Exit::System } else { exit }
             }
             _ => exit,
         }

@@ -18,10 +18,10 @@ const NETFILTER: isize = 12;
 pub(crate) const RULES: &str = "firewall rules";
 /// Sets of intervals above this are read on demand only: the kernel's dump of them is quadratic.
 pub const INTERVALS_READ: usize = 50_000;
-/// Others change the ruleset: so often it is read again …
-const TRIES: u32 = 20;
-/// … and for so long.
+/// Others change the ruleset: for so long it is read again …
 const PATIENCE: Duration = Duration::from_secs(2);
+/// … with a pause, so as not to keep step with whoever changes it in a loop.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Number of a state of the whole ruleset; each transaction of anyone moves it on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -147,7 +147,7 @@ impl Reader {
 
     fn settled(&self, scope: &Scope, bound: &Bound, rules: Rules) -> Result<Snapshot, KernelError> {
         let begin = Instant::now();
-        for _ in 0..TRIES {
+        loop {
             let before = self.generation()?;
             match self.once(scope, bound, rules) {
                 Ok((ruleset, unread)) => {
@@ -159,10 +159,10 @@ impl Reader {
                 Err(Miss::Kernel(error)) => return Err(error),
             }
             if begin.elapsed() > PATIENCE {
-                break;
+                return Err(KernelError::Unsettled { what: RULES });
             }
+            std::thread::sleep(PAUSE);
         }
-        Err(KernelError::Unsettled { what: RULES })
     }
 
     fn once(&self, scope: &Scope, bound: &Bound, rules: Rules) -> Result<(Ruleset, Vec<SetName>), Miss> {

@@ -4,13 +4,14 @@ use super::{Held, World};
 use crate::exit::{Exit, Failure, Stop};
 use crate::load::explained;
 use crate::side::BySide;
-use crate::store::{Moment, Store};
+use crate::store::Moment;
 use doorward::apply::{Event, Seen};
 use doorward::compile::{self, Phase, Running, carry_counters, counted, replace};
 use doorward::prove::{self, Claim};
 use doorward::ruleset::{Checked, Transaction};
 use doorward_kernel::{CommitError, Generation};
 use rustix::io::Errno;
+use std::time::Instant;
 
 /// Others change the ruleset: so often a step that needs no new decision is tried again.
 const TRIES: u32 = 20;
@@ -20,7 +21,7 @@ impl World<'_> {
         self.held = None;
         let held = self.looked_at()?;
         let own = self.ready.as_ref().map(|ready| ready.number);
-        let pointer = match self.store.map(Store::confirmed).transpose() {
+        let pointer = match self.store.map(|store| store.confirmed()).transpose() {
             Ok(pointer) => pointer.flatten(),
             Err(failure) => {
                 // A boot says so, and falls back.
@@ -53,6 +54,7 @@ impl World<'_> {
         if let Some(old) = &held.table {
             carry_counters(&mut table, &counted(old));
         }
+        self.until = wish.lasts.map(|lasts| Instant::now() + lasts);
         let milliseconds = u64::try_from(wish.lasts.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
         self.before = held.table.as_ref().and_then(compile::judging);
         self.expected = Some(compile::on_trial(held.table.as_ref(), (*table).clone()));

@@ -27,6 +27,9 @@ use doorward::ruleset::Table;
 use doorward_kernel::guard::{self, HostForbidden};
 use doorward_kernel::{Anywhere, Guard, Socket};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 /// What steps are taken on, and what they found.
 pub(crate) struct World<'a> {
@@ -55,6 +58,14 @@ pub(crate) struct World<'a> {
     before: Option<Table>,
     /// What a boot has seen.
     pub booted: Booted,
+    /// Whether the end of a trial is waited for.
+    waits: bool,
+    /// That whoever waits was asked to end it.
+    interrupted: Option<Arc<AtomicBool>>,
+    /// When the trial that was begun ends, at the earliest.
+    until: Option<Instant>,
+    /// The trial that was waited for ended while there was time left.
+    pub ended_early: bool,
     /// Connections that were ended.
     pub cut: Cut,
     /// Why the last step failed.
@@ -95,6 +106,10 @@ impl<'a> World<'a> {
             expected: None,
             before: None,
             booted: Booted::default(),
+            waits: false,
+            interrupted: None,
+            until: None,
+            ended_early: false,
             cut: Cut::default(),
             failure: None,
             failures: Vec::new(),
@@ -103,6 +118,7 @@ impl<'a> World<'a> {
 
     /// Takes steps until there is none left.
     pub(crate) fn carry_out(&mut self, order: Order, terminal: &mut Terminal) -> Ending {
+        self.waits = order == Order::Try { waits: true };
         let (mut machine, mut step) = Machine::new(order);
         loop {
             if let Step::End(ending) = step {
@@ -116,11 +132,11 @@ impl<'a> World<'a> {
     fn take(&mut self, step: Step, terminal: &mut Terminal) -> Event {
         let told = |world: &mut World<'_>, result: Result<Event, Stop>| match result {
             Ok(event) => event,
-            Err(why) => {
-                if let Stop::Failed(failure) = &why {
+            Err(stop) => {
+                if let Stop::Failed(failure) = &stop {
                     world.failures.push(failure.clone());
                 }
-                world.failure = Some(why);
+                world.failure = Some(stop);
                 Event::Failed
             }
         };
@@ -132,13 +148,11 @@ impl<'a> World<'a> {
             Step::Forget => self.forget(),
             Step::Arm => self.arm(),
             Step::Replace => self.replace(),
-            Step::ReadBack => self.read_back().inspect(|event| {
-                if *event == Event::Done
-                    && let Some(wish) = self.wish.as_ref().filter(|wish| wish.lasts.is_some())
-                {
-                    (wish.armed)(self, terminal);
-                    terminal.flush();
+            Step::ReadBack => self.read_back().and_then(|event| {
+                if event == Event::Done && self.wish.as_ref().is_some_and(|wish| wish.lasts.is_some()) {
+                    self.on_trial(terminal)?;
                 }
+                Ok(event)
             }),
             Step::Wait => self.wait(terminal),
             Step::Disarm => self.disarm(),
@@ -149,6 +163,18 @@ impl<'a> World<'a> {
             Step::End(_) => Ok(Event::Done),
         };
         told(self, result)
+    }
+
+    /// Says that the trial is on. Whoever reads how to end it can do so from then on.
+    fn on_trial(&mut self, terminal: &mut Terminal) -> Result<(), Failure> {
+        if self.waits {
+            self.interrupted = Some(wait::interrupts()?);
+        }
+        if let Some(wish) = &self.wish {
+            (wish.armed)(self, terminal);
+            terminal.flush();
+        }
+        Ok(())
     }
 
     /// The sessions of this host.

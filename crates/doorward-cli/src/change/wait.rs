@@ -11,10 +11,12 @@ use doorward_kernel::SetName;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// So often the kernel is asked.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The kernel counts time in steps, and this process may be late.
+const COARSE: Duration = Duration::from_millis(100);
 
 /// What is left of the trial in the kernel, in milliseconds: none where none goes on.
 pub(crate) fn left(reader: &doorward_kernel::Reader) -> Result<Option<u64>, Failure> {
@@ -25,7 +27,7 @@ pub(crate) fn left(reader: &doorward_kernel::Reader) -> Result<Option<u64>, Fail
 
 /// Whoever waits may end it: Ctrl-C, or being asked to terminate. A lost session ends this process, and the kernel
 /// ends the trial.
-pub(crate) fn interrupts() -> Result<Arc<AtomicBool>, Failure> {
+pub(super) fn interrupts() -> Result<Arc<AtomicBool>, Failure> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&flag))
@@ -36,7 +38,7 @@ pub(crate) fn interrupts() -> Result<Arc<AtomicBool>, Failure> {
 
 impl World<'_> {
     pub(super) fn wait(&mut self, terminal: &mut Terminal) -> Result<Event, Stop> {
-        let interrupted = interrupts()?;
+        let interrupted = self.interrupted.clone().unwrap_or_default();
         // Whoever confirms needs the lock.
         if let Some(lock) = self.lock {
             lock.pause();
@@ -48,13 +50,16 @@ impl World<'_> {
         ended
     }
 
-    fn watch(&self, interrupted: &AtomicBool, terminal: &mut Terminal) -> Result<Event, Stop> {
+    fn watch(&mut self, interrupted: &AtomicBool, terminal: &mut Terminal) -> Result<Event, Stop> {
         let mut told = None;
         loop {
             if interrupted.load(Ordering::Relaxed) {
                 return Ok(Event::Interrupted);
             }
-            let Some(left) = left(&self.socket)? else { return self.ended() };
+            let Some(left) = left(&self.socket)? else {
+                self.ended_early = self.until.is_some_and(|until| Instant::now() + COARSE < until);
+                return self.ended();
+            };
             let seconds = left.div_ceil(1000);
             if told != Some(seconds) {
                 terminal.progress(

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// Nothing changed.
 pub(super) const UNTOUCHED: &str = "nothing was loaded";
 /// The kernel has it, the disk has not.
-const HALF: &str = "the policy is in force now, but it is not the one that boot would load";
+const HALF: &str = "the policy is in force now, but the next boot may load what was confirmed before";
 
 /// How a change ended.
 pub(super) enum Ended {
@@ -81,6 +81,9 @@ pub(super) fn ended(ending: Ending, world: &mut World<'_>) -> Ended {
         Ending::Finished => well("finished", format!("confirmed before: {now}; now the disk says so, too")),
         Ending::Already => well("already", format!("nothing to do: {now}")),
         Ending::Loaded(which) => loaded(which, world),
+        Ending::Expired if world.ended_early => {
+            back("rolled back", format!("the trial was ended before its time: {now}"))
+        }
         Ending::Expired => back("expired", format!("the time is over, and nobody confirmed: {now}")),
         Ending::RolledBack => match world.wish {
             // Whoever waits did not get what was asked for.
@@ -120,7 +123,8 @@ pub(super) fn ended(ending: Ending, world: &mut World<'_>) -> Ended {
             with(world, "`doorward status` tells what is in force", Exit::System, "nobody said how it went")
         }
         Ending::NotSaved | Ending::NotTaken => {
-            with(world, UNTOUCHED, Exit::System, "the kernel did not take it")
+            let closing = if world.wish.is_some() { UNTOUCHED } else { "nothing was changed" };
+            with(world, closing, Exit::System, "the kernel did not take it")
         }
         Ending::Busy => badly(
             Failure::new(Exit::System, "others change the firewall all the time")

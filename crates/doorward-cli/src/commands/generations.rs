@@ -107,6 +107,13 @@ impl Generations {
                 format!("  the disk says that generation {number} boots: `doorward confirm` mends that");
             terminal.line(Line::of(Tone::Bad, words));
         }
+        if let (Phase::Idle, Some(number)) = (self.phase, confirmed) {
+            let words = format!(
+                "  generation {number} is confirmed: somebody took its rules away, or nothing loaded it"
+            );
+            terminal.line(Line::of(Tone::Bad, words));
+            terminal.line("  `doorward boot` loads it");
+        }
         let rows: Vec<Vec<Cell>> = self.kept.iter().take(NAMED).map(|one| self.row(one)).collect();
         terminal.lines(table(2, &[3], &rows));
         if let Some(more @ 1..) = self.kept.len().checked_sub(NAMED) {

@@ -33,6 +33,9 @@ type Outcome = Result<Exit, Stop>;
 /// Does what was asked.
 pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
     let Cli { state, root, command } = said;
+    if let Command::Apply(_) | Command::Boot(_) | Command::Confirm(_) | Command::Rollback(_) = command {
+        terminal.tells_of_deeds();
+    }
     let host = Host::new(&root);
     let (outcome, json) = match command {
         Command::Apply(args) => (apply::run(&args, &state, terminal), args.output.json),

@@ -7,7 +7,7 @@ mod way;
 use crate::exit::Failure;
 use judge::{failed, ours_alone, refused};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind, Read};
@@ -189,12 +189,12 @@ impl Folder {
 
     /// Waits until the names in it are on the disk.
     pub(crate) fn sync(&self) -> Result<(), Failure> {
-        let synced = match rustix::fs::fsync(&self.handle) {
+        let synced = match retry_on_intr(|| rustix::fs::fsync(&self.handle)) {
             // A folder above ours was opened to be passed through only; not everybody may read it.
             Err(Errno::BADF) => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 match rustix::fs::openat(&self.handle, ".", flags, Mode::empty()) {
-                    Ok(readable) => rustix::fs::fsync(readable),
+                    Ok(readable) => retry_on_intr(|| rustix::fs::fsync(&readable)),
                     Err(_) => Ok(()),
                 }
             }

@@ -74,6 +74,17 @@ impl Stage {
         stage
     }
 
+    /// The same where guests may change the firewall of the server, and of nobody else.
+    #[allow(dead_code, reason = "who only asks needs no such thing")]
+    pub(crate) fn guarded(lines: &[&str]) -> Stage {
+        let mut stage = Stage::new();
+        let place = stage.settings(lines);
+        let server = stage.bench.host_mut("server");
+        server.start_guarded("sshd", TERMINALS, &["/usr/sbin/sshd", "-D", "-e", "-f", &place]);
+        server.wait_for(Socket::Tcp, &[22]);
+        stage
+    }
+
     /// With somebody who listens in its place, as process 1.
     pub(crate) fn activated(options: &str, port: u16) -> Stage {
         let mut stage = Stage::new();

@@ -1,0 +1,190 @@
+//! The firewall of a server is changed over the server's own SSH daemon: nobody is locked out, whatever happens.
+#![allow(clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a test talks and fails so")]
+
+#[allow(dead_code, reason = "another test's tool")]
+#[path = "../real_clients/bench.rs"]
+mod bench;
+#[allow(dead_code, reason = "another test's tool")]
+#[path = "../real_clients/processes.rs"]
+mod processes;
+#[path = "../../../../tests/support/skip.rs"]
+mod skip;
+#[allow(dead_code, reason = "another test's tool")]
+#[path = "../session/stage.rs"]
+mod stage;
+mod town;
+
+use bench::until;
+use stage::{LONG, Login, SERVER};
+use std::time::{Duration, Instant};
+use town::{HTTP, SSH, Town};
+
+/// Both families side by side, as it is mostly waiting; `./test --quick` leaves them out, and says so.
+fn both(test: impl Fn(&'static str) + Sync) {
+    if std::env::var_os("DOORWARD_QUICK").is_some() && skip::without_root() {
+        return;
+    }
+    std::thread::scope(|scope| {
+        for address in SERVER {
+            scope.spawn(|| test(address));
+        }
+    });
+}
+
+fn sleep_until(began: Instant, seconds: f64) {
+    std::thread::sleep(Duration::from_secs_f64(seconds).saturating_sub(began.elapsed()));
+}
+
+/// The first policy ever: who is logged in stays so, and who confirms must have come in anew.
+#[test]
+fn confirmed_by_who_came_in_anew() {
+    both(|address| {
+        let town = Town::new(address);
+        let mut waiting = town.shell(false);
+        let mut old = town.shell(false);
+        let _master = town.stage.hold(&Login { master: true, ..town.login() }, "");
+        waiting.begin(&town, "apply --for 60s F/first.dw");
+        assert!(until(LONG, || !town.open(HTTP)), "the trial is on");
+        old.begin(&town, "confirm");
+        let kept_out = "was there before the trial: it does not show that you can come in";
+        old.ended(LONG).says(4, &[kept_out, "open a NEW ssh session", "confirm --here"]);
+        let shared = town.run_as(&Login { shared: true, ..town.login() }, "confirm");
+        shared.says(4, &[kept_out]);
+        town.run("confirm").says(0, &["confirmed: generation 1 is in force, and will be at the next boot"]);
+        let text = waiting.ended(LONG);
+        text.says(0, &["generation 1 is on trial for 60 s", "confirmed: generation 1 is in force"]);
+        old.begin(&town, "status");
+        old.ended(LONG).says(0, &["doorward is active: generation 1", "confirmed, boots"]);
+        assert!(!town.open(HTTP) && town.lets_in());
+        // Said once more, there is nothing left to do.
+        town.run("confirm").says(2, &["nothing is on trial"]);
+        town.run("apply F/first.dw").says(0, &["nothing to do: generation 1 is in force"]);
+    });
+}
+
+/// Without the way in, or with the line lost, the door comes back by itself.
+#[test]
+fn a_policy_that_locks_out() {
+    both(|address| {
+        let town = Town::guarded(address);
+        let refused = town.run("apply F/no-ssh.dw");
+        let peer = if address.contains(':') { "2001:db8::1" } else { "203.0.113.1" };
+        refused.says(
+            4,
+            &[
+                &format!("this would lock you out: a new connection from {peer} to port 22 is not let in"),
+                &format!("tcp from {peer}"),
+                "built in: default block in",
+                &format!("`allow 22/tcp from {peer}` in the policy lets you in"),
+                "nothing was loaded",
+            ],
+        );
+        assert!(town.lets_in());
+        let mut shell = town.shell(false);
+        shell.begin(&town, "apply --force --for 3s F/no-ssh.dw");
+        assert!(until(LONG, || town.open(HTTP)), "the trial is on");
+        assert!(!town.open(SSH));
+        let back = shell.ended(LONG);
+        back.says(4, &["the time is over, and nobody confirmed: generation 1 is in force"]);
+        assert!(town.lets_in() && !town.open(HTTP));
+        // What is asked from a session that the trial keeps out is refused all the same.
+        shell.begin(&town, "apply --force --detach --for 3s F/no-ssh.dw");
+        shell.ended(LONG).says(0, &["on trial"]);
+        shell.begin(&town, "confirm");
+        shell.ended(LONG).says(4, &["was there before the trial"]);
+        assert!(until(LONG, || town.lets_in()));
+    });
+}
+
+/// The line is lost while somebody waits: with a terminal, without one.
+#[test]
+fn a_lost_session() {
+    both(|address| {
+        let town = Town::guarded(address);
+        for terminal in [true, false] {
+            let mut shell = town.shell(terminal);
+            shell.begin(&town, "apply --force --for 3s F/no-ssh.dw");
+            assert!(until(LONG, || town.open(HTTP)), "the trial is on");
+            let began = Instant::now();
+            shell.lose();
+            assert!(!town.open(SSH), "nobody took it back but the kernel");
+            sleep_until(began, 3.2);
+            assert!(town.lets_in() && !town.open(HTTP), "terminal: {terminal}");
+            town.run("status").says(0, &["doorward is active: generation 1"]);
+        }
+    });
+}
+
+/// Ctrl-C takes it back at once.
+#[test]
+fn interrupted() {
+    both(|address| {
+        let town = Town::guarded(address);
+        let mut shell = town.shell(true);
+        shell.begin(&town, "apply --force --for 60s F/no-ssh.dw");
+        assert!(shell.said("Ctrl-C takes it back at once", LONG).is_some());
+        assert!(!town.open(SSH));
+        shell.send("\u{3}");
+        assert!(until(LONG, || town.open(SSH)), "it is taken back");
+        assert!(town.lets_in() && !town.open(HTTP));
+        shell.ended(LONG).says(4, &["taken back: generation 1 is in force"]);
+    });
+}
+
+/// One trial at a time, and the way out is told; then an earlier generation is tried like a new policy.
+#[test]
+fn another_trial_and_an_earlier_generation() {
+    both(|address| {
+        let town = Town::guarded(address);
+        town.run("apply --detach --for 60s F/web.dw").says(0, &["generation 2 is on trial for 60 s"]);
+        let refused = town.run("apply F/first.dw");
+        refused.says(
+            4,
+            &["another policy is on trial: generation 2 is on trial for another", "nothing was loaded"],
+        );
+        refused.says(
+            4,
+            &["`doorward confirm` in a new session keeps that one, `doorward rollback` takes it back"],
+        );
+        town.run("rollback").says(0, &["taken back: generation 1 is in force"]);
+        assert!(!town.open(HTTP));
+        town.run("rollback").says(2, &["nothing is on trial"]);
+        town.run("apply --detach --for 60s F/web.dw").says(0, &["generation 3 is on trial"]);
+        town.run("confirm").says(0, &["confirmed: generation 3 is in force"]);
+        assert!(town.open(HTTP));
+        town.run("rollback 1 --detach --for 60s").says(0, &["generation 4 is on trial for 60 s"]);
+        assert!(!town.open(HTTP));
+        town.run("confirm").says(0, &["confirmed: generation 4 is in force"]);
+        assert!(!town.open(HTTP) && town.lets_in());
+    });
+}
+
+/// A block covers whoever asks for it, too; but what is cut is never the line over which it is asked.
+#[test]
+fn the_asking_session_is_never_cut() {
+    if std::env::var_os("DOORWARD_QUICK").is_some() && skip::without_root() {
+        return;
+    }
+    let town = Town::guarded(SERVER[0]);
+    town.write("block.dw", "allow ssh\nblock from 203.0.113.0/24\n");
+    let mut asks = town.shell(false);
+    let mut other = town.shell_as(&Login { from: Some("203.0.113.77"), ..town.login() });
+    for command in ["apply --no-trial F/block.dw", "apply --no-trial --cut F/block.dw"] {
+        asks.begin(&town, command);
+        let answer = asks.ended(LONG);
+        assert_eq!(answer.exit, 0, "{answer:?}");
+        assert!(other.is_cut(), "the other one goes on");
+        assert!(!town.open(SSH));
+        asks.begin(&town, "apply --no-trial F/first.dw");
+        asks.ended(LONG).says(0, &["in force"]);
+        other = town.shell_as(&Login { from: Some("203.0.113.77"), ..town.login() });
+    }
+    asks.begin(&town, "apply --detach --force F/block.dw");
+    asks.ended(LONG).says(0, &["on trial", "warning: root from 203.0.113.77 could not come in again"]);
+    assert!(!other.is_cut());
+    asks.begin(&town, "confirm --here");
+    asks.ended(LONG).says(0, &["confirmed", "1 open connection that the policy shuts out ended"]);
+    assert!(other.is_cut(), "the other one goes on");
+    asks.begin(&town, "status");
+    asks.ended(LONG).says(0, &["doorward is active: generation"]);
+}
