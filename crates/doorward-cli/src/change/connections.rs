@@ -55,8 +55,9 @@ pub(crate) fn is_let_in_again(
 fn words(judgement: &Judgement) -> String {
     let verdict = judgement.verdict.word();
     match &judgement.by {
-        Decider::Sentence(origin) => format!("{origin}: {}", origin.sentence),
-        Decider::Default(_, Some(origin)) => format!("{origin}: {}", origin.sentence),
+        Decider::Sentence(origin) | Decider::Default(_, Some(origin)) => {
+            format!("{origin}: {}", origin.sentence)
+        }
         Decider::Default(way, None) => format!("built in: default {verdict} {}", way.word()),
         Decider::BuiltIn(why) => format!("built in: {why}"),
     }

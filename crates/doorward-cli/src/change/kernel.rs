@@ -4,7 +4,7 @@ use super::{Held, World};
 use crate::exit::{Exit, Failure, Stop};
 use crate::load::explained;
 use crate::side::BySide;
-use crate::store::Moment;
+use crate::store::{Moment, Store};
 use doorward::apply::{Event, Seen};
 use doorward::compile::{self, Phase, Running, carry_counters, counted, replace};
 use doorward::prove::{self, Claim};
@@ -21,7 +21,7 @@ impl World<'_> {
         self.held = None;
         let held = self.looked_at()?;
         let own = self.ready.as_ref().map(|ready| ready.number);
-        let pointer = match self.store.map(|store| store.confirmed()).transpose() {
+        let pointer = match self.store.map(Store::confirmed).transpose() {
             Ok(pointer) => pointer.flatten(),
             Err(failure) => {
                 // A boot says so, and falls back.

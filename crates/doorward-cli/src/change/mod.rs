@@ -132,11 +132,11 @@ impl<'a> World<'a> {
     fn take(&mut self, step: Step, terminal: &mut Terminal) -> Event {
         let told = |world: &mut World<'_>, result: Result<Event, Stop>| match result {
             Ok(event) => event,
-            Err(stop) => {
-                if let Stop::Failed(failure) = &stop {
+            Err(why) => {
+                if let Stop::Failed(failure) = &why {
                     world.failures.push(failure.clone());
                 }
-                world.failure = Some(stop);
+                world.failure = Some(why);
                 Event::Failed
             }
         };
