@@ -3,7 +3,7 @@
 //! What a test starts runs in the network and mount namespaces of the test's thread. To take our table away there is
 //! what a boot is to the kernel.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../../../tests/support/skip.rs"]
 mod skip;

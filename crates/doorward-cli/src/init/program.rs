@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn paths_that_boot_cannot_use() {
-        for path in ["/home/a/doorward", "/tmp/x/doorward", "/root", "/run/doorward"] {
+        for path in ["/home/USER/doorward", "/tmp/x/doorward", "/root", "/run/doorward"] {
             let failure = stays(Path::new(path)).unwrap_err();
             assert_eq!(failure.exit, Exit::Refused, "{path}");
         }

@@ -1,7 +1,7 @@
 //! `enable`, `disable` and the line of `status` about them, for each init system; with the tools of the systems where
 //! they can be had. Nothing of this machine is changed: hosts are folders, or lie behind a `chroot`.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod chroot;
 #[path = "../../../../tests/support/skip.rs"]
