@@ -57,7 +57,7 @@ impl World<'_> {
         // What a trial left is cleared away by the next one: seldom reached by chance alone.
         let phase = self.book.entry(self.kernel.table).phase;
         let left = matches!(phase, Phase::Quiet { remains: Some(_), .. } | Phase::Trial { left: None, .. });
-        if left && self.random.percent(80) {
+        if left {
             let policy = self.policy();
             self.order(Order::Try { waits: false }, policy)?;
             self.boot()?;
