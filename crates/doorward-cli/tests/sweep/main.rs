@@ -55,9 +55,9 @@ const LOOKS: [c_long; 17] = [
     libc::SYS_fcntl,
 ];
 /// So many calls at both ends of a row of looks are points of their own.
-const AT_ENDS: usize = 8;
+const AT_ENDS: usize = 4;
 /// Between these, one of so many.
-const AMID: usize = 50;
+const AMID: usize = 200;
 
 /// Calls before which a kill may make a difference: all, but of the long rows in which a command looks through `/proc`
 /// only some, as nothing happens there.
