@@ -35,7 +35,7 @@ const ERRORS: [(&str, i32); 6] = [
     ("EINTR", libc::EINTR),
     ("ENOBUFS", libc::ENOBUFS),
 ];
-/// What the answer says where the kernel has it and the disk has not.
+/// What the answer says where the kernel has it and the disk has not, or nobody knows whether it has.
 const HALF: &str = "the next boot";
 
 /// Everything that may go wrong with a command: each call that it makes, the first ones and the last.
@@ -79,7 +79,7 @@ impl Order {
         };
         // Nothing that was not confirmed boots.
         let sound = boots == Judge::Old || (boots == Judge::New && done && self != Order::Try);
-        let truth = said_so == (done && kept) || (half && done && !kept) || (run.exit.is_none() && !said_so);
+        let truth = said_so == (done && kept) || (half && done) || (run.exit.is_none() && !said_so);
         if whole && sound && truth {
             return Ok(done);
         }
