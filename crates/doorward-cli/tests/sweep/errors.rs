@@ -123,8 +123,8 @@ fn errors(order: Order, hosts: usize, some: impl Fn(usize) -> bool) {
         lies.len()
     );
     assert!(lies.is_empty(), "{order:?}: {lies:#?}");
-    // An error that nobody notices at all would test nothing.
-    assert!(figures.keys().any(|(exit, _)| *exit != Some(0)), "{figures:?}");
+    // Errors that nobody notices at all would test nothing; of a few, all may be borne.
+    assert!(fates.len() < 50 || figures.keys().any(|(exit, _)| *exit != Some(0)), "{figures:?}");
 }
 
 #[test]
