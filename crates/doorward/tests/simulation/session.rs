@@ -142,7 +142,8 @@ impl World<'_> {
             self.log.push(Line::Event(*event));
         }
         // Who waits has no lock: another command may come between what is seen and what is done about it.
-        if fault == Fault::SecondCaller && step == Step::Wait {
+        let between = fault == Fault::SecondCaller || fault == Fault::Interrupted && self.random.percent(50);
+        if between && step == Step::Wait {
             self.command()?;
             if one.epoch != self.epoch {
                 return Ok(Took::Died);
