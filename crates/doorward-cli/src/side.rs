@@ -6,7 +6,7 @@ use doorward::resolve::Resolved;
 use std::thread;
 
 /// From so many sentences on a second thread is worth its while.
-const MANY: usize = 40;
+const MANY: usize = 25;
 
 /// Both families at once, if there is enough to do.
 #[derive(Clone, Copy)]
