@@ -86,6 +86,43 @@ rules from before judge again when the time is over, whatever happens to this
 command, its terminal or the disk. Ctrl-C takes it back at once.")]
     Apply(Apply),
 
+    /// Add an `allow` sentence to the policy, and try it
+    #[command(after_help = "Examples:
+  doorward allow ssh from 203.0.113.0/24 limit 6/minute per source
+  doorward allow --dry-run http, https    show what it would change for traffic
+  doorward allow published 8080/tcp from office
+
+The words are a sentence of the policy. It is written into the file beside its
+kin, every other byte stays; what it changes for traffic is told; then the file
+is on trial as by `doorward apply`. Where the trial is taken back or runs out
+while this command waits, the file is as before, too.")]
+    Allow(Say),
+
+    /// Add a `block` sentence to the policy, and try it
+    #[command(after_help = "Examples:
+  doorward block from 198.51.100.0/24
+  doorward block out smtp by user www-data")]
+    Block(Say),
+
+    /// Add a `reject` sentence to the policy, and try it
+    #[command(after_help = "Examples:
+  doorward reject 113/tcp")]
+    Reject(Say),
+
+    /// Add a `trust` sentence to the policy, and try it
+    #[command(after_help = "Examples:
+  doorward trust 203.0.113.0/24")]
+    Trust(Say),
+
+    /// Take a sentence out of the policy, and try what is left
+    #[command(after_help = "Examples:
+  doorward remove allow http
+  doorward remove --dry-run block from 198.51.100.0/24
+
+The sentence is found by what it says, however it is laid out; `allow http` is
+taken out of `allow http, https`, too. Exit code 1 if it is not there.")]
+    Remove(Say),
+
     /// Keep the policy that is on trial
     #[command(after_help = "Examples:
   doorward confirm            in a new SSH session, or at the machine itself
@@ -339,6 +376,35 @@ pub(crate) struct Apply {
     /// The policy
     #[arg(default_value = POLICY)]
     pub file: PathBuf,
+}
+
+/// `allow`, `block`, `reject`, `trust`, `remove`
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
+pub(crate) struct Say {
+    /// Show the line and what it changes for traffic; write and load nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How long the trial lasts: 10s to 1h
+    #[arg(long = "for", value_name = "DURATION", default_value = "90s", value_parser = duration, conflicts_with = "no_trial")]
+    pub lasts: Duration,
+    /// Do not wait for the end of the trial
+    #[arg(long, conflicts_with = "no_trial")]
+    pub detach: bool,
+    /// Try it even if the session that asks could not come in again
+    #[arg(long, conflicts_with = "no_trial")]
+    pub force: bool,
+    /// Put it in force for good at once
+    #[arg(long)]
+    pub no_trial: bool,
+    #[command(flatten)]
+    pub output: Output,
+    /// The policy
+    #[arg(long, value_name = "FILE", default_value = POLICY)]
+    pub policy: PathBuf,
+    /// The words of the sentence
+    #[arg(value_name = "SENTENCE", required = true)]
+    pub words: Vec<String>,
 }
 
 /// `disable`

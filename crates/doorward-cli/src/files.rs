@@ -55,7 +55,7 @@ impl Disk {
     }
 
     /// The path of what the library names.
-    fn path(&self, named: &str) -> PathBuf {
+    pub(crate) fn path(&self, named: &str) -> PathBuf {
         if named == self.shown {
             return self.main.clone();
         }

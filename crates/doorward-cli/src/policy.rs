@@ -126,6 +126,13 @@ fn broken(errors: usize) -> Failure {
     Failure::new(Exit::Policy, format!("the policy has {}", count(errors, "error")))
 }
 
+impl Sound {
+    /// What was asked of the host.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts { named: self.named.clone(), own: self.host.clone() }
+    }
+}
+
 impl Policy {
     /// How many reports are errors.
     pub(crate) fn errors(&self) -> usize {

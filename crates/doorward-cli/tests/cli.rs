@@ -135,6 +135,8 @@ fn transcripts() {
         ("help-plan", "plan --help"),
         ("help-enable", "enable --help"),
         ("help-disable", "disable --help"),
+        ("help-allow", "allow --help"),
+        ("help-remove", "remove --help"),
         ("help-verify", "verify --help"),
         ("help-rehearse", "rehearse --help"),
     ] {

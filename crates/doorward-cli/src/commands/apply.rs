@@ -41,7 +41,11 @@ pub(super) fn run(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcom
 }
 
 /// Whoever was refused is told that nothing happened.
-fn untouched(json: bool, terminal: &mut Terminal, job: impl FnOnce(&mut Terminal) -> Outcome) -> Outcome {
+pub(super) fn untouched(
+    json: bool,
+    terminal: &mut Terminal,
+    job: impl FnOnce(&mut Terminal) -> Outcome,
+) -> Outcome {
     job(terminal).map_err(|stop| match stop {
         Stop::Failed(failure) if failure.closing.is_none() => Stop::Failed(failure.closing(UNTOUCHED)),
         Stop::Said(exit) => {
@@ -67,7 +71,7 @@ fn try_file(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
     if let Some(failure) = changed_by_others(&disk) {
         return Err(failure.into());
     }
-    carry_out(guard, policy, record, how, (state, &lock), terminal)
+    carry_out(guard, policy, record, how, (state, &lock), &Besides::default(), terminal)
 }
 
 /// `rollback N`: what was saved is put on trial as if it were new.
@@ -88,15 +92,26 @@ fn try_earlier(args: &Rollback, generation: u64, state: &Path, terminal: &mut Te
     let record = store.replay(generation)?;
     // Names mean what they mean on this host now.
     let policy = policy::need_through(&record, &record.main, json, terminal)?;
-    carry_out(guard, policy, record, how, (state, &lock), terminal)
+    carry_out(guard, policy, record, how, (state, &lock), &Besides::default(), terminal)
 }
 
-fn carry_out(
+/// What else a command wants of a change.
+#[derive(Default)]
+pub(super) struct Besides<'a> {
+    /// More to say to programs.
+    pub json: Option<Value>,
+    /// Hears how it ended.
+    pub ended: Option<&'a dyn Fn(Ending)>,
+}
+
+/// Puts a policy on trial, or in force at once, and tells how it went.
+pub(super) fn carry_out(
     guard: Guard<Anywhere>,
     policy: Sound,
     record: Record,
     how: How,
     (state, lock): (&Path, &Lock),
+    besides: &Besides<'_>,
     terminal: &mut Terminal,
 ) -> Outcome {
     const SHORTEST: Duration = Duration::from_secs(10);
@@ -140,13 +155,20 @@ fn carry_out(
     let mut world = World::new(guard, Some(&writer.store), Some(&writer), lock, Some(wish))?;
     world.who = who(&mut world);
     let ending = world.carry_out(order, terminal);
+    if let Some(hears) = besides.ended {
+        hears(ending);
+    }
     let took = began.elapsed().as_secs_f64() * 1000.0;
     let told = world.ready.as_ref().map(|ready| Told::of(&policy, ready));
     let outcome = match ended(ending, &mut world) {
         Ended::Badly(stop) => Err(stop),
         says if json => {
             let value = says.json(&warned.borrow());
-            terminal.json(&told.map_or_else(|| value.clone(), |told| told.json(value.clone(), took)));
+            let mut value = told.map_or_else(|| value.clone(), |told| told.json(value.clone(), took));
+            if let (Some(value), Some(Value::Object(more))) = (value.as_object_mut(), &besides.json) {
+                value.extend(more.clone());
+            }
+            terminal.json(&value);
             Ok(says.exit())
         }
         Ended::Well { words, .. } => {
@@ -208,7 +230,7 @@ fn not_again(session: &Session) -> String {
 }
 
 /// Whoever can change the policy has the firewall.
-fn changed_by_others(disk: &Disk) -> Option<Failure> {
+pub(super) fn changed_by_others(disk: &Disk) -> Option<Failure> {
     let loose = disk.loose();
     let first = loose.first()?;
     let mut failure = Failure::new(Exit::Refused, format!("`{}` {}", first.path, first.why));

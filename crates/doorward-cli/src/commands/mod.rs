@@ -13,6 +13,7 @@ mod generations;
 mod list;
 mod plan;
 mod rehearse;
+mod sentence;
 mod services;
 #[cfg(debug_assertions)]
 mod session;
@@ -33,12 +34,26 @@ type Outcome = Result<Exit, Stop>;
 /// Does what was asked.
 pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
     let Cli { state, root, command } = said;
-    if let Command::Apply(_) | Command::Boot(_) | Command::Confirm(_) | Command::Rollback(_) = command {
+    if let Command::Apply(_)
+    | Command::Allow(_)
+    | Command::Block(_)
+    | Command::Reject(_)
+    | Command::Trust(_)
+    | Command::Remove(_)
+    | Command::Boot(_)
+    | Command::Confirm(_)
+    | Command::Rollback(_) = command
+    {
         terminal.tells_of_deeds();
     }
     let host = Host::new(&root);
     let (outcome, json) = match command {
         Command::Apply(args) => (apply::run(&args, &state, terminal), args.output.json),
+        Command::Allow(args) => (sentence::add("allow", &args, &state, terminal), args.output.json),
+        Command::Block(args) => (sentence::add("block", &args, &state, terminal), args.output.json),
+        Command::Reject(args) => (sentence::add("reject", &args, &state, terminal), args.output.json),
+        Command::Trust(args) => (sentence::add("trust", &args, &state, terminal), args.output.json),
+        Command::Remove(args) => (sentence::remove(&args, &state, terminal), args.output.json),
         Command::Boot(output) => (boot::run(output, &state, terminal), output.json),
         Command::Enable(output) => (enable::enable(output, &state, &host, terminal), output.json),
         Command::Disable(args) => (enable::disable(&args, &state, &host, terminal), args.output.json),
@@ -59,7 +74,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::List(List { what: Some(Listable::Services { output, word }), .. }) => {
             (services::run(word.as_deref(), output, terminal), output.json)
         }
-        Command::Plan(args) => (plan::run(&args, terminal), args.policy.output.json),
+        Command::Plan(args) => (plan::run(&args, &state, terminal), args.policy.output.json),
         Command::Verify(args) => (verify::run(&args, &state, terminal), args.output.json),
         Command::Rehearse(args) => (rehearse::run(&args, terminal), args.policy.output.json),
         #[cfg(debug_assertions)]

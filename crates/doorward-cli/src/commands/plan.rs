@@ -9,6 +9,7 @@ use crate::json;
 use crate::kernel;
 use crate::policy::{self, Sound};
 use crate::side::BySide;
+use crate::store::Store;
 use crate::terminal::Terminal;
 use crate::text::{Line, Tone, count};
 use crate::traffic::{self, Open};
@@ -20,58 +21,43 @@ use doorward_kernel::Reader;
 use serde_json::{Value, json};
 use std::path::Path;
 
-pub(super) fn run(args: &Plan, terminal: &mut Terminal) -> Outcome {
+pub(super) fn run(args: &Plan, state: &Path, terminal: &mut Terminal) -> Outcome {
     let json = args.policy.output.json;
-    let mut new = policy::need(&Disk::new(&args.policy.file), json, terminal)?;
-    let against = Against::read(&args.against, json, terminal)?;
-    let around = Around::ask();
-    if let Against::Kernel(Some(table)) = &against {
-        new.resolved.bridges = around.as_loaded(compile::bridges(table));
-    }
-    let own = around.own();
-    terminal.progress("proving", new.resolved.rules.len() > MANY);
-    let first = !json && matches!(against, Against::Kernel(None));
-    // Where nothing of ours runs, people are told what stays open instead of all that is shut.
-    let changes = if first && !args.exit_code {
-        Changes::default()
-    } else {
-        against.changes(&new.resolved, &around).map_err(|why| traffic::not_proven(&why))?
-    };
-    let mut defined = resolve::named_addresses(&new.loaded);
-    if let Against::Policy(old) = &against {
-        // Where both have a name, the new one's is said.
-        defined.extend(resolve::named_addresses(&old.loaded));
-    }
-    let names = Names::new(defined, &own);
-    let open = match &against {
-        Against::Policy(_) => None,
-        Against::Kernel(_) => {
-            Some(Open::judged(&new.resolved, &around).map_err(|error| kernel::unread(&error))?)
-        }
-    };
-    let said = Said {
-        policy: args.policy.file.to_string_lossy().into_owned(),
-        against: args.against.to_string_lossy().into_owned(),
-        told: prove::told(&changes, &names, Telling::Change),
-        changes,
-        open,
-    };
+    let new = policy::need(&Disk::new(&args.policy.file), json, terminal)?;
+    let against = Against::read(&args.against, state, json, terminal)?;
+    let shown = [&args.policy.file, &args.against].map(|file| file.to_string_lossy().into_owned());
+    let how = How { json, exit_code: args.exit_code };
+    let said = Said::of(new, &against, shown, how, terminal)?;
     if json {
         terminal.json(&said.json(&against));
-    } else if first {
-        let empty = Resolved::empty();
-        let doors = prove::changes(
-            Side::Policy(&empty),
-            Side::Policy(&new.resolved),
-            &own,
-            &BySide::of(&new.resolved),
-        )
-        .map_err(|why| traffic::not_proven(&why))?;
-        said.show_first(&doors, &names, args.examples, terminal);
     } else {
         said.show(&against, args.examples, terminal);
     }
     Ok(if args.exit_code && said.changes != Changes::default() { Exit::False } else { Exit::Done })
+}
+
+/// What a policy would change for traffic, told before it is tried; for programs, what was told.
+pub(super) fn tell(
+    new: Sound,
+    (shown, state): (&str, &Path),
+    json: bool,
+    terminal: &mut Terminal,
+) -> Result<Option<Value>, Stop> {
+    let against = Against::read(Path::new(KERNEL), state, json, terminal)?;
+    let shown = [shown, KERNEL].map(str::to_owned);
+    let said = Said::of(new, &against, shown, How { json, exit_code: false }, terminal)?;
+    if json {
+        return Ok(Some(said.json(&against)));
+    }
+    said.show(&against, false, terminal);
+    Ok(None)
+}
+
+/// What is wanted of an answer.
+#[derive(Clone, Copy)]
+struct How {
+    json: bool,
+    exit_code: bool,
 }
 
 /// From so many sentences on it is said that a proof takes its time.
@@ -81,12 +67,12 @@ const MANY: usize = 1000;
 enum Against {
     /// Another policy.
     Policy(Box<Sound>),
-    /// What the kernel has of ours.
-    Kernel(Option<Table>),
+    /// What the kernel has of ours, and its number.
+    Kernel(Option<Table>, Option<u64>),
 }
 
 impl Against {
-    fn read(said: &Path, json: bool, terminal: &mut Terminal) -> Result<Against, Stop> {
+    fn read(said: &Path, state: &Path, json: bool, terminal: &mut Terminal) -> Result<Against, Stop> {
         if said != Path::new(KERNEL) {
             let old = policy::need_quietly(&Disk::new(said), json, terminal)?;
             return Ok(Against::Policy(Box::new(old)));
@@ -99,7 +85,13 @@ impl Against {
         }
         let ours = snapshot.ruleset.tables.into_iter().next();
         // What judges now, as it is without a trial.
-        Ok(Against::Kernel(ours.and_then(|table| compile::judging(&table))))
+        let table = ours.and_then(|table| compile::judging(&table));
+        // Who may not read the disk is told the number that the kernel has.
+        let generation = table.as_ref().and_then(compile::in_force).map(|number| {
+            let store = Store::open(state).ok().flatten();
+            store.and_then(|store| store.in_kernel(number)).unwrap_or_else(|| number.into())
+        });
+        Ok(Against::Kernel(table, generation))
     }
 
     fn changes(&self, new: &Resolved, around: &Around) -> Result<Changes, prove::NotJudged> {
@@ -108,7 +100,7 @@ impl Against {
             Against::Policy(old) => {
                 prove::changes(Side::Policy(&old.resolved), new_side, &around.own(), &BySide::of(new))
             }
-            Against::Kernel(table) => {
+            Against::Kernel(table, _) => {
                 let lens = table.as_ref().map(Lens::by_names).unwrap_or_default().and(new);
                 let interfaces = around.interfaces.clone();
                 let facts = Facts { lens, interfaces, ..Facts::default() };
@@ -122,10 +114,10 @@ impl Against {
         }
     }
 
-    fn generation(&self) -> Option<u8> {
+    fn generation(&self) -> Option<u64> {
         match self {
-            Against::Kernel(Some(table)) => compile::in_force(table),
-            _ => None,
+            Against::Kernel(_, generation) => *generation,
+            Against::Policy(_) => None,
         }
     }
 }
@@ -136,11 +128,62 @@ struct Said {
     against: String,
     changes: Changes,
     told: Vec<Told>,
+    /// The doors, where nothing of ours runs: everything is open, and what stays so is the shorter list.
+    doors: Option<(Changes, Vec<Told>)>,
     open: Option<Open>,
 }
 
 impl Said {
+    fn of(
+        mut new: Sound,
+        against: &Against,
+        [policy, with]: [String; 2],
+        how: How,
+        terminal: &mut Terminal,
+    ) -> Result<Said, Stop> {
+        let around = Around::ask();
+        if let Against::Kernel(Some(table), _) = against {
+            new.resolved.bridges = around.as_loaded(compile::bridges(table));
+        }
+        let own = around.own();
+        terminal.progress("proving", new.resolved.rules.len() > MANY);
+        let first = !how.json && matches!(against, Against::Kernel(None, _));
+        // Where nothing of ours runs, people are told what stays open instead of all that is shut.
+        let changes = if first && !how.exit_code {
+            Changes::default()
+        } else {
+            against.changes(&new.resolved, &around).map_err(|why| traffic::not_proven(&why))?
+        };
+        let mut defined = resolve::named_addresses(&new.loaded);
+        if let Against::Policy(old) = against {
+            // Where both have a name, the new one's is said.
+            defined.extend(resolve::named_addresses(&old.loaded));
+        }
+        let names = Names::new(defined, &own);
+        let open = match against {
+            Against::Policy(_) => None,
+            Against::Kernel(..) => {
+                Some(Open::judged(&new.resolved, &around).map_err(|error| kernel::unread(&error))?)
+            }
+        };
+        let doors = first
+            .then(|| {
+                let (nothing, all) = (Resolved::empty(), &new.resolved);
+                let doors =
+                    prove::changes(Side::Policy(&nothing), Side::Policy(all), &own, &BySide::of(all))?;
+                let told = prove::told(&doors, &names, Telling::Doors);
+                Ok((doors, told))
+            })
+            .transpose()
+            .map_err(|why| traffic::not_proven(&why))?;
+        let told = prove::told(&changes, &names, Telling::Change);
+        Ok(Said { policy, against: with, told, changes, doors, open })
+    }
+
     fn show(&self, against: &Against, examples: bool, terminal: &mut Terminal) {
+        if let Some((doors, told)) = &self.doors {
+            return self.show_first(doors, told, examples, terminal);
+        }
         for one in &self.told {
             terminal.lines(traffic::lines(one, 0, examples));
         }
@@ -159,14 +202,13 @@ impl Said {
         });
     }
 
-    /// Where nothing of ours runs everything is open: what stays so is the shorter list.
-    fn show_first(&self, doors: &Changes, names: &Names, examples: bool, terminal: &mut Terminal) {
-        let (policy, told) = (&self.policy, prove::told(doors, names, Telling::Doors));
+    fn show_first(&self, doors: &Changes, told: &[Told], examples: bool, terminal: &mut Terminal) {
+        let policy = &self.policy;
         let opens = told.iter().any(|one| one.kind == Kind::Opens);
         terminal.line("no firewall of doorward runs: whatever arrives comes in, unless others drop it");
         let words = format!("{policy} shuts out what arrives, but for replies");
         terminal.line(Line::of(Tone::Strong, words + if opens { " and these doors:" } else { "" }));
-        for one in &told {
+        for one in told {
             let indent = if one.kind == Kind::Opens { 2 } else { 0 };
             terminal.lines(traffic::lines(one, indent, examples));
         }
@@ -193,7 +235,7 @@ impl Said {
     fn json(&self, against: &Against) -> Value {
         let runs = match against {
             Against::Policy(_) => None,
-            Against::Kernel(table) => Some(table.is_some()),
+            Against::Kernel(table, _) => Some(table.is_some()),
         };
         let open = self
             .open
