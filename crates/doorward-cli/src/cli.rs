@@ -140,6 +140,26 @@ is refused.")]
   doorward rollback 41     try generation 41, as `apply` tries a policy")]
     Rollback(Rollback),
 
+    /// Shut everything but the session that asks, for a while
+    #[command(after_help = "Examples:
+  doorward panic               for 5 minutes
+  doorward panic --for 30m
+
+Connections that are open end, whoever has them, in both directions; only SSH
+from where this command was given goes on, and can come in again. The kernel
+keeps the time: then the rules from before judge again, whatever happens to this
+session. Nothing is written to the disk. `doorward rollback` ends it now.")]
+    Panic(Brief),
+
+    /// Let everything in, for a while
+    #[command(after_help = "Examples:
+  doorward open --for 5m       to see whether it is the firewall
+
+The kernel keeps the time: then the rules from before judge again, and what came
+in only meanwhile is cut. Rules of others still hold. `doorward rollback` ends it
+now.")]
+    Open(Brief),
+
     /// Have the firewall loaded at boot, before the network is up
     #[command(after_help = "Examples:
   doorward enable
@@ -197,8 +217,14 @@ dropped, whatever the policy lets in.")]
     /// Tell whether the firewall is active, and how often each sentence was hit
     #[command(after_help = "Examples:
   doorward status
-  doorward status --json | jq .active")]
-    Status(Output),
+  doorward status --short              one line, for monitoring: exit 1 if it is
+                                       not as it should be
+  doorward status --json | jq .active
+
+With --short the rules in the kernel are proven to mean what was confirmed. The
+first word of the line says how it is: active, on-trial, panic, open, changed,
+drifted, boot-disabled, boot-broken, not-confirmed, emergency, not-active.")]
+    Status(Status),
 
     /// Show the kernel's rules as nft text: ours, or everybody's
     #[command(after_help = "Examples:
@@ -407,6 +433,16 @@ pub(crate) struct Say {
     pub words: Vec<String>,
 }
 
+/// `panic`, `open`
+#[derive(Args, Debug)]
+pub(crate) struct Brief {
+    /// How long: up to 1h
+    #[arg(long = "for", value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub lasts: Duration,
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// `disable`
 #[derive(Args, Debug)]
 pub(crate) struct Disable {
@@ -484,6 +520,16 @@ pub(crate) struct Verify {
     pub output: Output,
     /// The policy, instead of the confirmed one
     pub file: Option<PathBuf>,
+}
+
+/// `status`
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    /// One line, and exit code 1 if it is not as it should be
+    #[arg(long)]
+    pub short: bool,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `show`

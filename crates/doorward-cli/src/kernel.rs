@@ -1,17 +1,39 @@
 //! What the kernel says, in the words of the policy: errors with the sentence they belong to, hits by sentence.
 
 use crate::exit::{Exit, Failure};
-use doorward::compile::TABLE;
-use doorward::ruleset::{Elements, Expr, Rule, Step, TableFamily, Transaction, comment_of, udata_kind};
+use doorward::compile::{self, Phase, TABLE};
+use doorward::ruleset::{
+    Elements, Expr, Rule, Step, Table, TableFamily, Transaction, comment_of, udata_kind,
+};
 use doorward_kernel::{CommitError, KernelError, Place, Refusal, Scope};
 use rustix::io::Errno;
 
+/// What is never kept.
+const BRIEF: [&str; 2] = ["panic", "open"];
 /// So many mistakes of one transaction are told; one cause has many effects.
 const MOST_REFUSALS: usize = 5;
 
 /// Our own table.
 pub(crate) fn ours() -> Scope {
     Scope::Table(TableFamily::Inet, TABLE.to_owned())
+}
+
+/// What is on trial in our table and was never meant to stay: `panic` or `open`. Their text is in no file; what it is
+/// called comes back with every rule.
+pub(crate) fn brief(table: &Table) -> Option<&'static str> {
+    let Phase::Trial { new, left: Some(_), .. } = compile::phase(table) else { return None };
+    let stem = format!("g{new}_");
+    let chains = table.chains.iter().filter(|chain| chain.name.starts_with(&stem));
+    chains.flat_map(|chain| &chain.rules).find_map(|rule| {
+        let comment = comment_of(udata_kind::RULE_COMMENT, &rule.udata)?;
+        let Some(Comment::Sentence { place, .. }) = Comment::read(&comment) else { return None };
+        BRIEF.into_iter().find(|word| place.starts_with(&brief_name(word)))
+    })
+}
+
+/// What the text of `panic` or `open` is called; no file has such a name.
+pub(crate) fn brief_name(word: &str) -> String {
+    format!("({word})")
 }
 
 /// The kernel could not be asked.

@@ -79,6 +79,16 @@ pub(crate) fn as_then(
     sound(open_as(files, main, |_| facts)?, json, terminal, false)
 }
 
+/// A policy that doorward brings itself.
+pub(crate) fn need_from(
+    files: &dyn Files,
+    main: &str,
+    json: bool,
+    terminal: &mut Terminal,
+) -> Result<Sound, Stop> {
+    sound(open_as(files, main, host::facts)?, json, terminal, false)
+}
+
 /// The same for a step that has nobody to tell.
 pub(crate) fn replayed(files: &dyn Files, main: &str, facts: Facts) -> Result<Sound, Failure> {
     let policy = open_as(files, main, |_| facts)?;

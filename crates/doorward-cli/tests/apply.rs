@@ -164,8 +164,9 @@ fn json_shapes() {
     let inactive = status(&folder);
     let boot = serde_json::json!({ "state": "disabled", "init": null, "program": null, "why": [] });
     let nothing = Value::Null;
+    let changed = serde_json::json!({ "sentences": [], "lists": [] });
     let expected = serde_json::json!({
-        "active": false, "trial": nothing, "confirmed": nothing, "boot": boot, "others": []
+        "active": false, "trial": nothing, "confirmed": nothing, "boot": boot, "changed": changed, "others": []
     });
     assert_eq!(inactive, expected);
     let applied = folder.run(["apply", "--no-trial", "--json", "policy.dw"]).well().json();
@@ -511,7 +512,7 @@ fn the_first_load_cuts_nobody() {
 #[test]
 fn apply_is_small() {
     // Without optimisation the program's own code takes more.
-    const MOST_KIB: u64 = if cfg!(debug_assertions) { 16 * 1024 } else { 8 * 1024 };
+    const MOST_KIB: u64 = if cfg!(debug_assertions) { 20 * 1024 } else { 8 * 1024 };
     let Some((_own, _socket)) = namespace() else { return };
     let folder = Folder::new().with("policy.dw", POLICY);
     for round in 0..2 {

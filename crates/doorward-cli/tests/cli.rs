@@ -136,6 +136,8 @@ fn transcripts() {
         ("help-enable", "enable --help"),
         ("help-disable", "disable --help"),
         ("help-allow", "allow --help"),
+        ("help-panic", "panic --help"),
+        ("help-open", "open --help"),
         ("help-remove", "remove --help"),
         ("help-verify", "verify --help"),
         ("help-rehearse", "rehearse --help"),

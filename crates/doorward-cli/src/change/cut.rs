@@ -5,7 +5,7 @@ use super::{World, guard};
 use crate::exit::{Exit, Failure, Stop};
 use crate::host::Around;
 use crate::kernel::unread;
-use crate::session::{Asker, Session};
+use crate::session::Session;
 use doorward::apply::Event;
 use doorward::compile;
 use doorward::meaning::{Limits, judge, shuts};
@@ -108,10 +108,7 @@ impl World<'_> {
         if !all && policy.rules.iter().all(|rule| rule.verdict == Verdict::Allow) {
             return Ok(Event::Done);
         }
-        let own: Vec<Session> = match self.asker() {
-            Asker::Remote { connections } => connections,
-            _ => Vec::new(),
-        };
+        let own = self.own_sessions();
         let around = Around::ask();
         let mut ender = Ender::open()?;
         let mine = |entry: &Entry| {
@@ -131,6 +128,14 @@ impl World<'_> {
         }
         self.cut = ender.cut;
         Ok(Event::Done)
+    }
+
+    /// The same while a policy is on trial that nobody can keep.
+    pub(crate) fn cut_now(&mut self) -> Result<(), Failure> {
+        match self.end_blocked() {
+            Ok(_) | Err(Stop::Said(_)) => Ok(()),
+            Err(Stop::Failed(failure)) => Err(failure),
+        }
     }
 
     /// The policy that the kernel has in force, as it was saved.

@@ -18,7 +18,7 @@ pub(crate) use words::who;
 use crate::exit::{Exit, Failure, Stop};
 use crate::kernel::unread;
 use crate::lock::Lock;
-use crate::session::{Asker, Sessions};
+use crate::session::{Asker, Session, Sessions};
 use crate::store::{Kept, Pointer, Prepared, Store, Who, Writer};
 use crate::terminal::Terminal;
 use doorward::apply::{Ending, Event, Machine, Order, Step};
@@ -195,6 +195,14 @@ impl<'a> World<'a> {
         }
     }
 
+    /// The connections of whoever started this command.
+    pub(super) fn own_sessions(&mut self) -> Vec<Session> {
+        match self.asker() {
+            Asker::Remote { connections } => connections,
+            _ => Vec::new(),
+        }
+    }
+
     /// The generation on disk that has this number in the kernel; of several the latest.
     pub(crate) fn on_disk(&self, number: u8) -> Option<u64> {
         self.store?.in_kernel(number)
@@ -209,6 +217,11 @@ impl<'a> World<'a> {
     fn confirmed_numbers(&self) -> Vec<u8> {
         let confirmed = self.kept().into_iter().filter(|one| one.confirmed.is_some());
         confirmed.filter_map(|one| one.index.ok()).map(|index| index.kernel).collect()
+    }
+
+    /// The numbers in the kernel of all that is kept.
+    fn kept_numbers(&self) -> Vec<u8> {
+        self.kept().into_iter().filter_map(|one| one.index.ok()).map(|index| index.kernel).collect()
     }
 
     /// What the disk says of confirmations; nothing where it is damaged.
@@ -245,6 +258,11 @@ impl<'a> World<'a> {
                 Ok(held)
             }
         }
+    }
+
+    /// Our table, as it is now.
+    pub(crate) fn table(&self) -> Option<Table> {
+        self.held().ok()?.table
     }
 
     /// Whether what judges now is what a boot loads at worst.

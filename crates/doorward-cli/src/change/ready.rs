@@ -27,6 +27,7 @@ use std::time::Duration;
 const MOST_CARRIED: usize = 65_536;
 
 /// A policy, and what is wanted of it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub(crate) struct Wish<'a> {
     /// The policy.
     pub policy: &'a Sound,
@@ -38,6 +39,10 @@ pub(crate) struct Wish<'a> {
     pub forced: bool,
     /// Whether all is cut that the policy no longer allows, once it is kept.
     pub cut: bool,
+    /// Whether of what was open before only the asking session may go on.
+    pub alone: bool,
+    /// Whether the asking session must be able to come in again though there is no trial.
+    pub careful: bool,
     /// Hears what became of the expectations.
     pub content: &'a dyn Fn(&Proof, &mut Terminal) -> Result<(), Stop>,
     /// Hears who could not come in again.
@@ -69,21 +74,29 @@ impl World<'_> {
     pub(super) fn save(&mut self, terminal: &mut Terminal) -> Result<Event, Stop> {
         let held = self.looked_at()?;
         let Some(wish) = &self.wish else { return Ok(Event::Failed) };
-        let (policy, tried) = (wish.policy, wish.lasts.is_some());
         let running = held.table.as_ref().map(Running::of).unwrap_or_default();
         let first = held.phase() == Phase::Idle;
-        let carried = match &held.table {
+        let alone = wish.alone;
+        let mut carried = match &held.table {
             // Those that have not said anything yet stay for as long as they were given.
             Some(table) if !first => compile::carried(table),
             _ => open_connections()?,
         };
+        if alone {
+            let own = self.own_sessions();
+            carried.retain(|pair| own.iter().any(|one| (one.remote, one.local) == *pair));
+        }
+        let Some(wish) = &self.wish else { return Ok(Event::Failed) };
+        let (policy, tried) = (wish.policy, wish.lasts.is_some());
         if let Some(table) = held.table.as_ref().filter(|_| runs_already(&held, policy, &carried)) {
             let number = compile::in_force(table).unwrap_or_default();
             if self.pointed(number) {
                 return Ok(Event::Unchanged);
             }
         }
-        let number = unused(&running, &self.confirmed_numbers(), tried)?;
+        // What is not written down must not be taken for what was.
+        let taken = if self.writer.is_some() { self.confirmed_numbers() } else { self.kept_numbers() };
+        let number = unused(&running, &taken, tried)?;
         let options = Options { generation: number, carried };
         let both = BySide::of(&policy.resolved);
         let (table, proof) = prove::compiled(&policy.resolved, &policy.host, &options, &both);
@@ -92,7 +105,7 @@ impl World<'_> {
             let unequal = proved::unequal(&proof, &policy.resolved, &policy.host);
             unequal.unwrap_or_else(|| Failure::new(Exit::Refused, "not proven"))
         })?;
-        if tried {
+        if tried || wish.careful {
             self.look_at_sessions(terminal)?;
         }
         // What boots does not know the connections of today.

@@ -40,6 +40,9 @@ impl World<'_> {
             Phase::Quiet { .. } if held.is_emergency() => EMERGENCY.to_owned(),
             Phase::Quiet { generation, .. } => format!("{} is in force", self.called(generation)),
             Phase::Trial { new, left: Some(left), .. } => {
+                if let Some(word) = held.table.as_ref().and_then(crate::kernel::brief) {
+                    return format!("`doorward {word}` holds for another {} s", left.div_ceil(1000));
+                }
                 format!("{} is on trial for another {} s", self.called(new), left.div_ceil(1000))
             }
             Phase::Trial { old: Some(old), .. } => format!("{} is in force", self.called(old)),

@@ -9,15 +9,18 @@ use crate::exit::{Exit, Failure, Stop};
 use crate::expectations;
 use crate::files::Disk;
 use crate::json;
+use crate::kernel::ours;
 use crate::lock::{self, Lock};
 use crate::policy::{self, Sound};
 use crate::session::Session;
+use crate::since::{Placed, Since};
 use crate::store::{Record, Recorder, Store, Writer};
 use crate::terminal::Terminal;
 use crate::text::{Line, Tone, count};
 use doorward::apply::{Ending, Order};
+use doorward::compile::{self, Phase};
 use doorward::prove::{Outcome as Expected, Proof};
-use doorward_kernel::{Anywhere, Guard};
+use doorward_kernel::{Anywhere, Guard, Reader};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::path::Path;
@@ -32,6 +35,8 @@ pub(super) struct How {
     pub detach: bool,
     pub cut: bool,
     pub force: bool,
+    /// Without a trial, see to it all the same that the asking session could come in again.
+    pub careful: bool,
     pub json: bool,
 }
 
@@ -61,7 +66,7 @@ pub(super) fn untouched(
 fn try_file(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
     let json = args.output.json;
     let lasts = (!args.no_trial).then_some(args.lasts);
-    let how = How { lasts, detach: args.detach, cut: args.cut, force: args.force, json };
+    let mut how = How { lasts, detach: args.detach, cut: args.cut, force: args.force, careful: false, json };
     let guard = guard()?;
     let lock = lock::take(state, terminal)?;
     let disk = Disk::wary(&args.file);
@@ -71,7 +76,27 @@ fn try_file(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
     if let Some(failure) = changed_by_others(&disk) {
         return Err(failure.into());
     }
+    if how.lasts.is_some() && only_lists_changed(state, &record) {
+        how = How { lasts: None, careful: !args.force, ..how };
+        if !json {
+            terminal.line("only lists changed since the policy was confirmed: in force without a trial");
+        }
+    }
     carry_out(guard, policy, record, how, (state, &lock), &Besides::default(), terminal)
+}
+
+/// Whether the kernel runs what was confirmed, and only lists are otherwise now: who may write them needs no trial,
+/// as their sentences had one.
+fn only_lists_changed(state: &Path, now: &Record) -> bool {
+    let then = Store::open(state).ok().flatten().and_then(|store| {
+        let confirmed = store.confirmed().ok()??.confirmed.generation;
+        let held = Reader::open().ok()?.read_sets(&ours(), &|set| set.name == compile::ARMED).ok()?;
+        let Phase::Quiet { generation, .. } = compile::phase(held.ruleset.tables.first()?) else {
+            return None;
+        };
+        (store.in_kernel(generation) == Some(confirmed)).then(|| store.replay(confirmed).ok())?
+    });
+    then.is_some_and(|then| then.main == now.main && Since::of(&then, &Placed(now)).is_lists_only())
 }
 
 /// `rollback N`: what was saved is put on trial as if it were new.
@@ -82,7 +107,14 @@ pub(super) fn earlier(args: &Rollback, generation: u64, state: &Path, terminal: 
 
 fn try_earlier(args: &Rollback, generation: u64, state: &Path, terminal: &mut Terminal) -> Outcome {
     let json = args.output.json;
-    let how = How { lasts: Some(args.lasts), detach: args.detach, cut: false, force: args.force, json };
+    let how = How {
+        lasts: Some(args.lasts),
+        detach: args.detach,
+        cut: false,
+        force: args.force,
+        careful: false,
+        json,
+    };
     let guard = guard()?;
     let lock = lock::take(state, terminal)?;
     let store = Store::open(state)?.ok_or_else(|| {
@@ -143,6 +175,8 @@ pub(super) fn carry_out(
         lasts: how.lasts,
         forced: how.force,
         cut: how.cut,
+        alone: false,
+        careful: how.careful,
         content: &content,
         refused: &refused,
         armed: &|world, terminal| {

@@ -2,9 +2,11 @@
 
 use super::Outcome;
 use super::apply::cut_words;
+use super::brief::Kind;
 use super::ended::{Ended, ended};
 use crate::change::{World, guard, who};
 use crate::cli::{Confirm, Output};
+use crate::exit::{Exit, Failure};
 use crate::init::{self, Host};
 use crate::lock;
 use crate::store::Writer;
@@ -19,6 +21,16 @@ pub(super) fn run(args: &Confirm, state: &Path, host: &Host, terminal: &mut Term
     let writer = Writer::open(state, &lock)?;
     let mut world = World::new(guard, Some(&writer.store), Some(&writer), &lock, None)?;
     world.who = who(&mut world);
+    if let Some(kind) = world.table().as_ref().and_then(Kind::on_trial) {
+        let name = kind.word();
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("`doorward {name}` is never kept: it ends by itself"),
+        )
+        .way_out("`doorward rollback` ends it now")
+        .way_out(world.now_words())
+        .into());
+    }
     let shown = args.here || world.shows_the_way_in()?;
     if args.here && !args.output.json {
         let words = "without a new connection, nobody knows whether you can come in again";

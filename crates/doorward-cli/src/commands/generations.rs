@@ -1,6 +1,9 @@
 //! Which generation judges, until when, and which one boots: the first lines of `status`.
 
-use crate::store::{Confirmation, Kept, Store};
+use super::brief::Kind;
+use crate::files::Disk;
+use crate::since::Since;
+use crate::store::{Confirmation, Kept, Record, Store};
 use crate::terminal::Terminal;
 use crate::text::{Cell, Line, Tone, cell, count, table};
 use doorward::compile::{self, Phase};
@@ -22,6 +25,8 @@ pub(super) struct Generations {
     pub in_force: Option<u64>,
     /// The same for the one on trial and the one behind it.
     trial: Option<(u64, Option<u64>, u64)>,
+    /// What is on trial was never meant to stay.
+    brief: Option<Kind>,
     confirmed: Option<Confirmation>,
     kept: Vec<Kept>,
     /// What judges is what a boot loads at worst.
@@ -60,6 +65,7 @@ impl Generations {
             phase,
             in_force: phase.in_force().filter(|_| !emergency).map(called),
             trial,
+            brief: table.and_then(Kind::on_trial),
             confirmed: pointer.map(|pointer| pointer.confirmed),
             kept,
             emergency,
@@ -75,15 +81,22 @@ impl Generations {
                     None => "the host has no firewall again".to_owned(),
                 };
                 let left = left.div_ceil(1000);
-                let words = format!("generation {new} is ON TRIAL for another {left} s, then {then}");
-                (Tone::Doubtful, format!("doorward is active: {words}"))
+                match self.brief {
+                    Some(kind) => (Tone::Bad, format!("{}, for another {left} s, then {then}", kind.means())),
+                    None => {
+                        let words = format!("generation {new} is ON TRIAL for another {left} s, then {then}");
+                        (Tone::Doubtful, format!("doorward is active: {words}"))
+                    }
+                }
             }
             (None, _) if active && self.emergency => (Tone::Bad, EMERGENCY.to_owned()),
             (None, Some(number)) => (Tone::Good, format!("doorward is active: generation {number}")),
             (None, None) => (Tone::Bad, "doorward is not active: the kernel has no rules of it".to_owned()),
         };
         terminal.line(Line::of(tone, words));
-        if self.trial.is_some() {
+        if self.brief.is_some() {
+            terminal.line("  `doorward rollback` ends it now");
+        } else if self.trial.is_some() {
             terminal
                 .line("  `doorward confirm` in a new session keeps it, `doorward rollback` takes it back");
         } else if let Phase::Trial { .. } = self.phase {
@@ -146,9 +159,51 @@ impl Generations {
         ]
     }
 
+    /// What became of the files of the confirmed policy.
+    pub(super) fn changed_since(&self, state: &Path) -> Since {
+        let then = self.confirmed.as_ref().and_then(|confirmed| {
+            let store = Store::open(state).ok().flatten()?;
+            store.replay(confirmed.generation).ok()
+        });
+        // Who may not read the policy cannot say that it changed.
+        let readable = |then: &Record| {
+            let main = then.canonical.get(&then.main).unwrap_or(&then.main);
+            std::fs::File::open(main).is_ok()
+        };
+        then.filter(readable)
+            .map(|then| Since::of(&then, &Disk::new(Path::new(&then.main))))
+            .unwrap_or_default()
+    }
+
+    /// How it is, in a word, and in words that go on; none where all is as it should be.
+    pub(super) fn state(&self) -> Option<(&'static str, String)> {
+        let confirmed = self.confirmed.as_ref().map(|one| one.generation);
+        if let Some((new, _, left)) = self.trial {
+            let left = left.div_ceil(1000);
+            return Some(match self.brief {
+                Some(kind) => (kind.word(), format!("for another {left} s")),
+                None => ("on-trial", format!("generation {new}, for another {left} s")),
+            });
+        }
+        if self.emergency {
+            return Some(("emergency", "boot could load no generation".to_owned()));
+        }
+        let Some(in_force) = self.in_force else {
+            return Some(("not-active", "the kernel has no rules of doorward".to_owned()));
+        };
+        if let Some(why) = self.damaged.first() {
+            return Some(("boot-broken", why.clone()));
+        }
+        (confirmed != Some(in_force))
+            .then(|| ("not-confirmed", format!("generation {in_force} is in force, another one boots")))
+    }
+
     pub(super) fn trial_json(&self) -> Value {
         let trial = self.trial.map(|(generation, then, left)| {
-            json!({ "generation": generation, "then": then, "left_milliseconds": left })
+            let holds = self.brief.map(Kind::word);
+            // What was never meant to stay has no number on the disk.
+            let generation = self.brief.is_none().then_some(generation);
+            json!({ "generation": generation, "then": then, "left_milliseconds": left, "holds": holds })
         });
         json!(trial)
     }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod boot;
+mod brief;
 mod check;
 mod confirm;
 mod enable;
@@ -17,10 +18,13 @@ mod sentence;
 mod services;
 #[cfg(debug_assertions)]
 mod session;
+mod short;
 mod show;
 mod status;
 mod told;
 mod verify;
+
+use brief::Kind;
 
 use crate::cli::{Cli, Command, List, Listable};
 use crate::exit::{Exit, Stop};
@@ -40,6 +44,8 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
     | Command::Reject(_)
     | Command::Trust(_)
     | Command::Remove(_)
+    | Command::Panic(_)
+    | Command::Open(_)
     | Command::Boot(_)
     | Command::Confirm(_)
     | Command::Rollback(_) = command
@@ -54,6 +60,8 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::Reject(args) => (sentence::add("reject", &args, &state, terminal), args.output.json),
         Command::Trust(args) => (sentence::add("trust", &args, &state, terminal), args.output.json),
         Command::Remove(args) => (sentence::remove(&args, &state, terminal), args.output.json),
+        Command::Panic(args) => (brief::run(Kind::Panic, &args, &state, terminal), args.output.json),
+        Command::Open(args) => (brief::run(Kind::Open, &args, &state, terminal), args.output.json),
         Command::Boot(output) => (boot::run(output, &state, terminal), output.json),
         Command::Enable(output) => (enable::enable(output, &state, &host, terminal), output.json),
         Command::Disable(args) => (enable::disable(&args, &state, &host, terminal), args.output.json),
@@ -69,7 +77,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::Export(args) => (export::run(&args, terminal), false),
         Command::Fmt(args) => (fmt::run(&args, terminal), args.output.json),
         Command::Show(args) => (show::run(&args, terminal), args.output.json),
-        Command::Status(output) => (status::run(output, &state, &host, terminal), output.json),
+        Command::Status(args) => (status::run(&args, &state, &host, terminal), args.output.json),
         Command::Check(args) => (check::run(&args, terminal), args.output.json),
         Command::List(List { what: Some(Listable::Services { output, word }), .. }) => {
             (services::run(word.as_deref(), output, terminal), output.json)

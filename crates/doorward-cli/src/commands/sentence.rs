@@ -72,6 +72,7 @@ fn run(deed: Deed, text: &str, args: &Say, state: &Path, terminal: &mut Terminal
             detach: args.detach,
             cut: false,
             force: args.force,
+            careful: false,
             json,
         };
         let ended = Cell::new(None);

@@ -1,11 +1,12 @@
 //! `status`: whether the firewall is active, and how often each sentence was hit, as the kernel has it.
 
 use super::generations::Generations;
-use super::{Outcome, show};
-use crate::cli::Output;
+use super::{Outcome, short, show};
+use crate::cli;
 use crate::exit::Exit;
 use crate::init::{self, Boots, Host};
 use crate::kernel::{self, Comment};
+use crate::since::Since;
 use crate::terminal::Terminal;
 use crate::text::{Cell, Line, Tone, cell, count, number, table};
 use doorward::compile::{self, ARMED, Counted, TABLE, counted, in_force};
@@ -16,7 +17,8 @@ use doorward_kernel::{Reader, Scope};
 use serde_json::{Value, json};
 use std::path::Path;
 
-pub(super) fn run(output: Output, state: &Path, host: &Host, terminal: &mut Terminal) -> Outcome {
+pub(super) fn run(args: &cli::Status, state: &Path, host: &Host, terminal: &mut Terminal) -> Outcome {
+    let output = args.output;
     let read = || {
         let reader = Reader::open()?;
         let all = reader.read_headers(&Scope::All)?;
@@ -28,7 +30,12 @@ pub(super) fn run(output: Output, state: &Path, host: &Host, terminal: &mut Term
     let generations = Generations::of(ours.as_ref(), state);
     let ours = ours.as_ref().and_then(compile::judging).as_ref().and_then(Ours::of);
     let boots = init::boots(host, state);
-    let status = Status { ours, generations, boots, others: all.iter().flat_map(others).collect() };
+    let since = generations.changed_since(state);
+    if args.short {
+        let drifted = |terminal: &mut Terminal| super::verify::holds(state, terminal).map(|holds| !holds);
+        return short::run(&generations, &boots, &since, output, drifted, terminal);
+    }
+    let status = Status { ours, generations, boots, since, others: all.iter().flat_map(others).collect() };
     if output.json {
         terminal.json(&status.json());
     } else {
@@ -39,6 +46,8 @@ pub(super) fn run(output: Output, state: &Path, host: &Host, terminal: &mut Term
 
 struct Status {
     generations: Generations,
+    /// What became of the policy's files.
+    since: Since,
     boots: Boots,
     /// None where no generation is in force.
     ours: Option<Ours>,
@@ -183,6 +192,7 @@ impl Status {
     fn show(&self, terminal: &mut Terminal) {
         self.generations.show(self.ours.is_some(), terminal);
         show_boots(&self.boots, terminal);
+        short::show_since(&self.since, terminal);
         match &self.ours {
             Some(ours) => ours.show(terminal),
             None => terminal.line("  `doorward apply` tries a policy"),
@@ -217,6 +227,7 @@ impl Status {
                 "trial": trial,
                 "confirmed": confirmed,
                 "boot": boots_json(&self.boots),
+                "changed": short::since_json(&self.since),
                 "others": others,
             });
         };
@@ -229,6 +240,7 @@ impl Status {
             "trial": trial,
             "confirmed": confirmed,
             "boot": boots_json(&self.boots),
+            "changed": short::since_json(&self.since),
             "defaults": ours.defaults.iter().map(Default::json).collect::<Vec<_>>(),
             "sentences": of(false),
             "built_in": of(true),

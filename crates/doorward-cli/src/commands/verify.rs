@@ -39,6 +39,14 @@ pub(super) fn run(args: &Verify, state: &Path, terminal: &mut Terminal) -> Outco
     Ok(if said.holds() { Exit::Done } else { Exit::False })
 }
 
+/// Whether the kernel does what the confirmed policy says, for a command that shows nothing of it.
+pub(super) fn holds(state: &Path, terminal: &mut Terminal) -> Result<bool, Stop> {
+    let args = Verify { output: crate::cli::Output { json: true }, file: None };
+    let (policy, shown) = asked(&args, state, terminal)?;
+    let said = Said::of(policy, &Held::read()?, &shown).map_err(|why| traffic::not_proven(&why))?;
+    Ok(said.holds())
+}
+
 /// The policy that was named, or else the confirmed one, with what it is called.
 fn asked(args: &Verify, state: &Path, terminal: &mut Terminal) -> Result<(Sound, String), Stop> {
     let json = args.output.json;

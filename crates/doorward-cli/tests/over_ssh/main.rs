@@ -188,3 +188,57 @@ fn the_asking_session_is_never_cut() {
     asks.begin(&town, "status");
     asks.ended(LONG).says(0, &["doorward is active: generation"]);
 }
+
+/// In a bad hour all is shut but the line over which that is asked, and its way in; the kernel ends it.
+#[test]
+fn panic_spares_who_asks() {
+    both(|address| {
+        let town = Town::new(address);
+        town.write("open-web.dw", "allow ssh\nallow http\nallow out dns\n");
+        for guarded in [false, true] {
+            if guarded {
+                town.run("apply --no-trial F/open-web.dw").says(0, &["in force"]);
+            }
+            assert!(until(LONG, || town.open(HTTP)), "guarded: {guarded}");
+            let mut asks = town.shell(false);
+            // The client has a second address of one family only.
+            let from = (!address.contains(':')).then_some("203.0.113.77");
+            let mut other = from.map(|from| town.shell_as(&Login { from: Some(from), ..town.login() }));
+            asks.begin(&town, "panic --for 15s");
+            let own = if address.contains(':') { "2001:db8::1" } else { "203.0.113.1" };
+            let panic = format!("PANIC: everything is shut but SSH from {own}, for 15 s");
+            asks.ended(LONG).says(0, &[&panic, "the kernel keeps the time"]);
+            let began = Instant::now();
+            assert!(other.as_mut().is_none_or(town::Shell::is_cut), "the other one goes on");
+            assert!(!town.open(HTTP), "guarded: {guarded}");
+            // The line is lost, and the way in is there.
+            asks.lose();
+            town.run("confirm").says(4, &["`doorward panic` is never kept: it ends by itself"]);
+            town.run("confirm --here").says(4, &["`doorward rollback` ends it now"]);
+            town.run("apply F/first.dw").says(4, &["`doorward panic` holds for another"]);
+            sleep_until(began, 15.3);
+            assert!(until(LONG, || town.open(HTTP)) && town.lets_in(), "guarded: {guarded}");
+        }
+        town.run("verify").says(0, &["proven"]);
+    });
+}
+
+/// Everything is open for a while; what came in only by that is out again afterwards.
+#[test]
+fn open_for_a_while() {
+    both(|address| {
+        let town = Town::guarded(address);
+        assert!(!town.open(HTTP));
+        town.run("open --for 5s").says(0, &["OPEN: everything that arrives is let in, for 5 s"]);
+        let began = Instant::now();
+        assert!(until(LONG, || town.open(HTTP)));
+        town.run("status").says(0, &["OPEN: everything that arrives is let in, for another"]);
+        sleep_until(began, 5.2);
+        assert!(!town.open(HTTP) && town.lets_in());
+        town.run("open --for 1h").says(0, &["for 3600 s"]);
+        town.run("panic").says(0, &["what was on trial is taken back", "PANIC"]);
+        assert!(!town.open(HTTP) && town.lets_in());
+        town.run("rollback").says(0, &["taken back: generation 1 is in force"]);
+        town.run("verify").says(0, &["proven"]);
+    });
+}
