@@ -226,6 +226,17 @@ first word of the line says how it is: active, on-trial, panic, open, changed,
 drifted, boot-disabled, boot-broken, not-confirmed, emergency, not-active.")]
     Status(Status),
 
+    /// Tell who listens here, who can come to it, and what is odd about that
+    #[command(after_help = "Examples:
+  doorward audit                        against the policy in force
+  doorward audit policy.dw              against another one
+  doorward audit --level critical       exit 1 only for the worst
+  doorward audit --html audit.html      a page with a picture, for others
+
+Each finding comes with the sentence or the command that would change it. Exit
+code 1 if anything is at least as bad as --level.")]
+    Audit(Audit),
+
     /// Show the kernel's rules as nft text: ours, or everybody's
     #[command(after_help = "Examples:
   doorward show
@@ -520,6 +531,32 @@ pub(crate) struct Verify {
     pub output: Output,
     /// The policy, instead of the confirmed one
     pub file: Option<PathBuf>,
+}
+
+/// `audit`
+#[derive(Args, Debug)]
+pub(crate) struct Audit {
+    /// From which level on findings make the exit code 1
+    #[arg(long, value_enum, default_value = "warning")]
+    pub level: Threshold,
+    /// Write a page for a browser, too: one file that loads nothing
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: Output,
+    /// The policy, instead of the one in force
+    pub file: Option<PathBuf>,
+}
+
+/// How bad something is.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(crate) enum Threshold {
+    /// Worth knowing
+    Notice,
+    /// Probably not meant
+    Warning,
+    /// Somebody can do harm now
+    Critical,
 }
 
 /// `status`

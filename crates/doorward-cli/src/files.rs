@@ -205,6 +205,11 @@ pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     })
 }
 
+/// Writes a text to a file, new or not.
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text)
+}
+
 /// A new file in the same folder, readable by nobody else yet.
 fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
     const TRIES: u32 = 100;

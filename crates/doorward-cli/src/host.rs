@@ -146,6 +146,15 @@ fn is_bridge(link: &Link) -> bool {
     link.kind.as_deref() == Some("bridge")
 }
 
+/// What this host is called.
+pub(crate) fn name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "this host".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
 /// The name of a user, if it has one here.
 pub(crate) fn user_name(uid: u32) -> Option<String> {
     accounts("/etc/passwd").into_iter().find(|(_, number)| *number == uid).map(|(name, _)| name)

@@ -23,6 +23,7 @@ mod since;
 #[path = "../../../tests/support/skip.rs"]
 mod skip;
 mod store;
+mod survey;
 mod terminal;
 mod text;
 mod traffic;

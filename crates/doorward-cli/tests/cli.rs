@@ -136,6 +136,7 @@ fn transcripts() {
         ("help-enable", "enable --help"),
         ("help-disable", "disable --help"),
         ("help-allow", "allow --help"),
+        ("help-audit", "audit --help"),
         ("help-panic", "panic --help"),
         ("help-open", "open --help"),
         ("help-remove", "remove --help"),

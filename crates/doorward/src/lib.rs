@@ -1,6 +1,7 @@
 //! The pure core of doorward: from policy text to a ruleset. Opens no file, no socket and no clock.
 
 pub mod apply;
+pub mod audit;
 pub mod catalogue;
 pub mod compile;
 pub mod emit;

@@ -1,6 +1,7 @@
 //! The commands, one module each; what they decide is decided in the library.
 
 mod apply;
+mod audit;
 mod boot;
 mod brief;
 mod check;
@@ -62,6 +63,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::Remove(args) => (sentence::remove(&args, &state, terminal), args.output.json),
         Command::Panic(args) => (brief::run(Kind::Panic, &args, &state, terminal), args.output.json),
         Command::Open(args) => (brief::run(Kind::Open, &args, &state, terminal), args.output.json),
+        Command::Audit(args) => (audit::run(&args, &state, terminal), args.output.json),
         Command::Boot(output) => (boot::run(output, &state, terminal), output.json),
         Command::Enable(output) => (enable::enable(output, &state, &host, terminal), output.json),
         Command::Disable(args) => (enable::disable(&args, &state, &host, terminal), args.output.json),

@@ -84,6 +84,18 @@ impl Session {
     }
 }
 
+/// The programs that hold sockets, by the inode of the socket; of several that share one, the first.
+pub(crate) fn holders() -> BTreeMap<u32, String> {
+    let processes = Processes::read(Path::new("/"));
+    let mut holders = BTreeMap::new();
+    for process in processes.all() {
+        for inode in processes.open_files(process.pid).map(|files| files.sockets).unwrap_or_default() {
+            holders.entry(inode).or_insert_with(|| process.program().to_owned());
+        }
+    }
+    holders
+}
+
 impl Sessions {
     /// Looks at the system. Only root sees what the processes of others have open.
     pub(crate) fn ask() -> Result<Sessions, KernelError> {

@@ -1,0 +1,117 @@
+//! Findings about small hosts, each with the policy that has or has not the hole.
+
+use super::{Audit, Doors, Level, Listener, Published, Reach, Survey, audit};
+use crate::net::{AddrSet, Prefix, Proto};
+use crate::prove::{InTurn, Names, Side, changes};
+use crate::resolve::{self, Host, MemoryFiles, Resolved};
+use std::net::IpAddr;
+
+fn listener(port: u16, addr: &str, program: &str) -> Listener {
+    let addr: IpAddr = addr.parse().unwrap();
+    let both_families = addr.is_ipv6() && addr.is_unspecified();
+    Listener { proto: Proto::TCP, port, addr, both_families, program: Some(program.to_owned()) }
+}
+
+fn survey(listeners: Vec<Listener>) -> Survey {
+    let own = ["203.0.113.9", "2001:db8::9"].map(|addr| addr.parse().unwrap()).to_vec();
+    Survey { listeners, published: Vec::new(), own, ephemeral: 32_768 }
+}
+
+fn seen(policy: &str, survey: &Survey) -> Audit {
+    let files = MemoryFiles::default().with("p.dw", policy);
+    let loaded = resolve::load(&files, "p.dw");
+    let (policy, reports) = resolve::resolve(&loaded, &Host::default());
+    let policy = policy.unwrap_or_else(|| panic!("{reports:?}"));
+    let own = AddrSet::new(survey.own.iter().map(|addr| Prefix::host(*addr)), []);
+    let nothing = Resolved::empty();
+    let open = changes(Side::Policy(&nothing), Side::Policy(&policy), &own, &InTurn).unwrap();
+    let names = Names::new(resolve::named_addresses(&loaded), &own);
+    audit(survey, &Doors::of(&policy, &open, &names))
+}
+
+fn ids(audit: &Audit) -> Vec<(&'static str, Level)> {
+    audit.findings.iter().map(|finding| (finding.id, finding.level)).collect()
+}
+
+#[test]
+fn a_database_that_is_open_to_the_world() {
+    let host = survey(vec![listener(5432, "::", "postgres"), listener(22, "::", "sshd")]);
+    let open = seen("allow ssh\nallow postgresql\n", &host);
+    assert_eq!(ids(&open), [("database-open", Level::Critical)]);
+    let finding = &open.findings[0];
+    assert_eq!(finding.what, "5432/tcp (postgresql), postgres is a database, and open to anyone");
+    assert_eq!(&*finding.by.as_ref().unwrap().sentence, "allow postgresql");
+    assert_eq!(finding.ways_out[0], "`doorward remove allow postgresql`");
+
+    let office = "define office = 192.0.2.0/24, 2001:db8:1::/48\nallow ssh\nallow postgresql from office\n";
+    let some = seen(office, &host);
+    assert_eq!(ids(&some), []);
+    assert_eq!(some.ports[1].reach, [Reach::Some("office".to_owned()), Reach::Some("office".to_owned())]);
+
+    let shut = seen("allow ssh\n", &host);
+    assert_eq!(ids(&shut), [("bound-to-all", Level::Notice)]);
+    let local = survey(vec![listener(5432, "127.0.0.1", "postgres"), listener(22, "::", "sshd")]);
+    assert_eq!(ids(&seen("allow ssh\n", &local)), []);
+    // All but somebody is the world, too.
+    let but = seen("allow ssh\nallow postgresql except 192.0.2.0/24\n", &host);
+    assert_eq!(ids(&but), [("database-open", Level::Critical)]);
+}
+
+/// A program tells what it is wherever it listens.
+#[test]
+fn programs_on_other_ports() {
+    let host = survey(vec![listener(7777, "0.0.0.0", "redis-server")]);
+    assert_eq!(ids(&seen("allow 7777/tcp\n", &host))[0], ("database-open", Level::Critical));
+}
+
+#[test]
+fn doors_without_anybody_and_anybody_without_a_door() {
+    let host = survey(vec![listener(22, "::", "sshd"), listener(8080, "::", "app")]);
+    let found = seen("allow ssh, https\nallow ftp passive 50000-50100\n", &host);
+    assert_eq!(
+        ids(&found),
+        [
+            ("nobody-behind", Level::Notice),
+            ("nobody-behind", Level::Notice),
+            ("listener-shut", Level::Notice)
+        ]
+    );
+    assert_eq!(found.findings[2].ways_out, ["`doorward allow 8080/tcp` opens it"]);
+}
+
+#[test]
+fn families_that_differ() {
+    let host = survey(vec![listener(80, "::", "nginx")]);
+    let wider = seen("allow http from 192.0.2.0/24, 2000::/3\nallow http from ::/1, 8000::/1\n", &host);
+    assert_eq!(ids(&wider), [("ipv6-wider", Level::Warning)]);
+    let four = survey(vec![listener(80, "0.0.0.0", "nginx")]);
+    assert_eq!(ids(&seen("allow http\n", &four)), [("ipv6-forgotten", Level::Notice)]);
+    let mut alone = four;
+    alone.own.retain(IpAddr::is_ipv4);
+    assert_eq!(ids(&seen("allow http\n", &alone)), []);
+}
+
+#[test]
+fn containers() {
+    let mut host = survey(vec![listener(22, "::", "sshd")]);
+    let any = "0.0.0.0".parse().unwrap();
+    let to = |port| ("172.17.0.2".parse().unwrap(), port);
+    host.published.push(Published { proto: Proto::TCP, port: 8080, to: to(80), addr: any });
+    host.published.push(Published { proto: Proto::TCP, port: 5433, to: to(5432), addr: any });
+    let shut = seen("allow ssh\n", &host);
+    assert_eq!(ids(&shut), [("published-shut", Level::Notice)]);
+    let open = seen("allow ssh\nallow published 8080/tcp, 5433/tcp\n", &host);
+    assert_eq!(ids(&open), [("database-open", Level::Critical)]);
+    assert_eq!(
+        open.findings[0].what,
+        "5433/tcp (postgresql), container 172.17.0.2:5432 is a database, and open to anyone (IPv4)"
+    );
+}
+
+/// Without a firewall everything is open.
+#[test]
+fn nothing_runs() {
+    let host = survey(vec![listener(22, "::", "sshd"), listener(6379, "::", "redis-server")]);
+    let found = audit(&host, &Doors::none());
+    assert_eq!(ids(&found), [("database-open", Level::Critical), ("no-firewall", Level::Warning)]);
+}
