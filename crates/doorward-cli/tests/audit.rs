@@ -66,12 +66,12 @@ impl Host {
         let folder = Folder::new().with("p.dw", POLICY);
         Some(Host { folder, _sockets: (sockets.map(listen).into(), udp), _own: own })
     }
+}
 
-    fn containers(&self) {
-        let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-        nft.stdin.take().unwrap().write_all(CONTAINERS.as_bytes()).unwrap();
-        assert!(nft.wait().unwrap().success());
-    }
+fn containers() {
+    let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    nft.stdin.take().unwrap().write_all(CONTAINERS.as_bytes()).unwrap();
+    assert!(nft.wait().unwrap().success());
 }
 
 /// The program of these sockets is this test, whose name changes with each build.
@@ -83,7 +83,7 @@ fn without_program(text: &str) -> String {
 #[test]
 fn what_a_host_shows() {
     let Some(host) = Host::new() else { return };
-    host.containers();
+    containers();
     let bare = host.folder.run(["audit"]);
     assert_eq!(bare.exit, Some(1), "{bare:#?}");
     host.folder.run(["apply", "--no-trial", "p.dw"]).well();
@@ -134,7 +134,7 @@ fn in_a_browser() {
     if Command::new("chromium").arg("--version").stdout(Stdio::null()).status().is_err() {
         return skip::skip("there is no chromium here");
     }
-    host.containers();
+    containers();
     host.folder.run(["audit", "--html", "audit.html", "p.dw"]);
     let page = host.folder.path().join("audit.html");
     let chromium = |more: &[&str]| {

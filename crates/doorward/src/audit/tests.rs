@@ -76,7 +76,7 @@ fn doors_without_anybody_and_anybody_without_a_door() {
             ("listener-shut", Level::Notice)
         ]
     );
-    assert_eq!(found.findings[2].ways_out, ["`doorward allow 8080/tcp` opens it"]);
+    assert_eq!(found.findings[2].ways_out, ["`doorward allow http-alt` opens it"]);
 }
 
 #[test]
