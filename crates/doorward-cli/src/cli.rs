@@ -237,6 +237,17 @@ Each finding comes with the sentence or the command that would change it. Exit
 code 1 if anything is at least as bad as --level.")]
     Audit(Audit),
 
+    /// Find who else filters here, what takes our rules away, what the kernel lacks
+    #[command(after_help = "Examples:
+  doorward doctor
+  doorward doctor policy.dw             with what this policy needs
+  doorward doctor --json | jq '.findings[].id'
+
+Looks for other firewalls, units that flush the ruleset, who bans, containers,
+tunnels, the provider's rules, and whether the kernel can do what is needed. Each
+finding says who wins and what to do. Exit code 1 if there is more than notices.")]
+    Doctor(Doctor),
+
     /// Show the kernel's rules as nft text: ours, or everybody's
     #[command(after_help = "Examples:
   doorward show
@@ -557,6 +568,15 @@ pub(crate) enum Threshold {
     Warning,
     /// Somebody can do harm now
     Critical,
+}
+
+/// `doctor`
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub output: Output,
+    /// The policy, instead of the one in force
+    pub file: Option<PathBuf>,
 }
 
 /// `status`

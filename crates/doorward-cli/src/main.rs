@@ -18,6 +18,7 @@ mod policy;
 mod rehearse;
 mod session;
 mod side;
+mod signs;
 mod since;
 #[cfg(test)]
 #[path = "../../../tests/support/skip.rs"]

@@ -6,6 +6,7 @@ mod boot;
 mod brief;
 mod check;
 mod confirm;
+mod doctor;
 mod enable;
 mod ended;
 mod explain;
@@ -64,6 +65,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::Panic(args) => (brief::run(Kind::Panic, &args, &state, terminal), args.output.json),
         Command::Open(args) => (brief::run(Kind::Open, &args, &state, terminal), args.output.json),
         Command::Audit(args) => (audit::run(&args, &state, terminal), args.output.json),
+        Command::Doctor(args) => (doctor::run(&args, &state, &host, terminal), args.output.json),
         Command::Boot(output) => (boot::run(output, &state, terminal), output.json),
         Command::Enable(output) => (enable::enable(output, &state, &host, terminal), output.json),
         Command::Disable(args) => (enable::disable(&args, &state, &host, terminal), args.output.json),

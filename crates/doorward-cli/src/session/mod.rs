@@ -96,6 +96,11 @@ pub(crate) fn holders() -> BTreeMap<u32, String> {
     holders
 }
 
+/// The names of all programs that run.
+pub(crate) fn running() -> BTreeSet<String> {
+    Processes::read(Path::new("/")).all().map(|process| process.name.clone()).collect()
+}
+
 impl Sessions {
     /// Looks at the system. Only root sees what the processes of others have open.
     pub(crate) fn ask() -> Result<Sessions, KernelError> {
