@@ -74,6 +74,17 @@ pub(crate) enum Command {
   doorward export --format nft policy.dw | ip netns exec lab nft -f -")]
     Export(Export),
 
+    /// Propose a policy for this host, and try it: the first command on a server
+    #[command(after_help = "Examples:
+  doorward init                               asks at most five questions
+  doorward init --yes --ssh-from 203.0.113.7  asks none
+  doorward init --dry-run                     only shows the policy
+
+Looks at who listens, where SSH comes from, containers and other firewalls;
+proposes a policy with the reason in each line; proves and rehearses it; then
+tries it as `doorward apply` does. Confirm from a NEW session.")]
+    Init(First),
+
     /// Try a policy: the kernel takes it back by itself, unless it is confirmed
     #[command(after_help = "Examples:
   doorward apply                      try it for 90 s, and wait how it ends
@@ -577,6 +588,44 @@ pub(crate) struct Doctor {
     pub output: Output,
     /// The policy, instead of the one in force
     pub file: Option<PathBuf>,
+}
+
+/// `init`
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
+pub(crate) struct First {
+    /// Ask nothing: take what is proposed where no flag says otherwise
+    #[arg(long)]
+    pub yes: bool,
+    /// Show the policy; write and load nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// From where SSH is let in: addresses, or `anyone`
+    #[arg(long, value_name = "ADDRESSES")]
+    pub ssh_from: Option<String>,
+    /// What is open to everybody: services that listen, `all`, or `none`
+    #[arg(long, value_name = "LIST")]
+    pub open: Option<String>,
+    /// From where databases and the like are let in: addresses, or `nobody`
+    #[arg(long, value_name = "ADDRESSES")]
+    pub inner_from: Option<String>,
+    /// Which ports of containers are open to everybody: a list, `all`, or `none`
+    #[arg(long, value_name = "LIST")]
+    pub published: Option<String>,
+    /// Write the policy, and do not try it
+    #[arg(long)]
+    pub no_apply: bool,
+    /// How long the trial lasts: 10s to 1h
+    #[arg(long = "for", value_name = "DURATION", default_value = "90s", value_parser = duration)]
+    pub lasts: Duration,
+    /// Do not wait for the end of the trial
+    #[arg(long)]
+    pub detach: bool,
+    #[command(flatten)]
+    pub output: Output,
+    /// Where to write it
+    #[arg(long, value_name = "FILE", default_value = POLICY)]
+    pub policy: PathBuf,
 }
 
 /// `status`

@@ -137,6 +137,7 @@ fn transcripts() {
         ("help-disable", "disable --help"),
         ("help-allow", "allow --help"),
         ("help-audit", "audit --help"),
+        ("help-init", "init --help"),
         ("help-doctor", "doctor --help"),
         ("help-panic", "panic --help"),
         ("help-open", "open --help"),

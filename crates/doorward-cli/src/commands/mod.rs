@@ -11,6 +11,7 @@ mod enable;
 mod ended;
 mod explain;
 mod export;
+mod first;
 mod fmt;
 mod generations;
 mod list;
@@ -46,6 +47,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
     | Command::Reject(_)
     | Command::Trust(_)
     | Command::Remove(_)
+    | Command::Init(_)
     | Command::Panic(_)
     | Command::Open(_)
     | Command::Boot(_)
@@ -66,6 +68,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::Open(args) => (brief::run(Kind::Open, &args, &state, terminal), args.output.json),
         Command::Audit(args) => (audit::run(&args, &state, terminal), args.output.json),
         Command::Doctor(args) => (doctor::run(&args, &state, &host, terminal), args.output.json),
+        Command::Init(args) => (first::run(&args, &state, &host, terminal), args.output.json),
         Command::Boot(output) => (boot::run(output, &state, terminal), output.json),
         Command::Enable(output) => (enable::enable(output, &state, &host, terminal), output.json),
         Command::Disable(args) => (enable::disable(&args, &state, &host, terminal), args.output.json),

@@ -242,3 +242,31 @@ fn open_for_a_while() {
         town.run("verify").says(0, &["proven"]);
     });
 }
+
+/// The first hour: the questions are answered over a terminal, another session confirms, and nobody is locked out.
+#[test]
+fn the_first_policy_is_proposed() {
+    both(|address| {
+        let town = Town::new(address);
+        let mut shell = town.shell(true);
+        let own = if address.contains(':') { "2001:db8::1" } else { "203.0.113.1" };
+        shell.begin(&town, "init --for 60s --policy F/new.dw");
+        assert!(shell.said(&format!("SSH listens at port 22; you come from {own}"), LONG).is_some());
+        shell.say("203.0.113.0/33");
+        assert!(shell.said("SSH from where?", LONG).is_some(), "what cannot be understood is asked again");
+        shell.say("203.0.113.0/24, 2001:db8::/32");
+        assert!(shell.said("and try it for 60 s? [yes]", LONG).is_some());
+        shell.say("");
+        assert!(shell.said("open a NEW session and run `doorward confirm` there", LONG).is_some());
+        assert!(!town.open(HTTP));
+        town.run("confirm").says(0, &["confirmed: generation 1 is in force"]);
+        let text = shell.ended(LONG);
+        text.says(0, &["confirmed: generation 1 is in force", "`doorward enable` has it loaded at every boot"]);
+        assert!(town.lets_in());
+        let policy = town.read("new.dw");
+        assert!(policy.contains("\nallow ssh from 203.0.113.0/24, 2001:db8::/32"), "{policy}");
+        town.run("init --yes --policy F/new.dw").says(4, &["is there already"]);
+        // Nobody answers.
+        town.run("init --policy F/other.dw").says(2, &["nobody is at the terminal"]);
+    });
+}

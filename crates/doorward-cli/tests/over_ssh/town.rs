@@ -74,6 +74,10 @@ impl Town {
         fs::write(self.folder.join(name), text).expect("a file of ours");
     }
 
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(name)).expect("a file of ours")
+    }
+
     pub(crate) fn login(&self) -> Login<'_> {
         Login { address: self.address, ..Login::default() }
     }

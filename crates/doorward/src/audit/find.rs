@@ -142,7 +142,7 @@ fn words(port: &Port) -> String {
 }
 
 /// How a sentence names the port.
-fn thing(port: &Port) -> String {
+pub(super) fn things(port: &Port) -> String {
     let way = if port.published { "published " } else { "" };
     match port.service.filter(|name| !port.published && is_alone(name)) {
         Some(name) => name.to_owned(),
@@ -176,14 +176,7 @@ fn of_port(port: &Port, guarded: bool, six: bool) -> Vec<Finding> {
             ways_out,
         });
     };
-    let sort = port
-        .programs
-        .iter()
-        .map(|program| sort_of(port.proto, port.port, Some(program)))
-        .chain([sort_of(port.proto, port.port, None)])
-        .chain(port.service.map(sort_of_service))
-        .flatten()
-        .next();
+    let sort = named(port);
     let open = port.reach.iter().any(|reach| matches!(reach, Reach::Anyone(_)));
     let nobody = port.reach.iter().all(|reach| *reach == Reach::Nobody);
     match sort {
@@ -213,7 +206,7 @@ fn of_port(port: &Port, guarded: bool, six: bool) -> Vec<Finding> {
         }
         None if nobody && port.outside => {
             let what = format!("{}: nobody can come", words(port));
-            let ways_out = vec![format!("`doorward allow {}` opens it", thing(port))];
+            let ways_out = vec![format!("`doorward allow {}` opens it", things(port))];
             add(
                 Level::Notice,
                 if port.published { "published-shut" } else { "listener-shut" },
@@ -258,6 +251,17 @@ fn of_port(port: &Port, guarded: bool, six: bool) -> Vec<Finding> {
     found
 }
 
+/// What is at a port, as far as programs, ports and the service tell.
+pub(super) fn named(port: &Port) -> Option<Sort> {
+    port.programs
+        .iter()
+        .map(|program| sort_of(port.proto, port.port, Some(program)))
+        .chain([sort_of(port.proto, port.port, None)])
+        .chain(port.service.map(sort_of_service))
+        .flatten()
+        .next()
+}
+
 fn sort_of_service(name: &str) -> Option<Sort> {
     catalogue::named(name)?.doors().into_iter().find_map(|door| match door {
         catalogue::Door::Ports(ports) => {
@@ -273,7 +277,7 @@ fn shut(port: &Port, guarded: bool) -> Vec<String> {
     if !guarded {
         return vec!["`doorward init` writes a policy that shuts it".to_owned()];
     }
-    let narrower = format!("`doorward allow {} from ADDRESS` lets in who needs it", thing(port));
+    let narrower = format!("`doorward allow {} from ADDRESS` lets in who needs it", things(port));
     match &port.by {
         Some(by) if by.sentence.starts_with("allow") => {
             vec![format!("`doorward remove {}`", by.sentence), narrower]

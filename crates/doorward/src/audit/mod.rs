@@ -7,6 +7,7 @@ mod doors;
 mod find;
 mod known;
 mod page;
+mod propose;
 mod published;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod tests;
 pub use doors::{Door, Doors, Reach};
 pub use known::{Sort, sort_of};
 pub use page::page;
+pub use propose::{Around, Candidate, Candidates, Wishes, propose};
 pub use published::published;
 
 use crate::net::Proto;

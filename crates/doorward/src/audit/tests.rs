@@ -115,3 +115,69 @@ fn nothing_runs() {
     let found = audit(&host, &Doors::none());
     assert_eq!(ids(&found), [("database-open", Level::Critical), ("no-firewall", Level::Warning)]);
 }
+
+/// What is proposed is a policy without mistakes, and says what was wished.
+#[test]
+fn proposals() {
+    use super::{Around, Candidates, Wishes, propose};
+    let mut host = survey(vec![
+        listener(2222, "::", "sshd"),
+        listener(80, "::", "nginx"),
+        listener(443, "::", "nginx"),
+        listener(8443, "0.0.0.0", "app"),
+        listener(5432, "::", "postgres"),
+        listener(25, "127.0.0.1", "master"),
+    ]);
+    let any = "0.0.0.0".parse().unwrap();
+    host.published.push(Published {
+        proto: Proto::TCP,
+        port: 8080,
+        to: ("172.17.0.2".parse().unwrap(), 80),
+        addr: any,
+    });
+    let around = Around {
+        host: "web1".to_owned(),
+        day: "2026-11-27".to_owned(),
+        ssh: vec![2222],
+        peer: Some("203.0.113.7".parse().unwrap()),
+        guests: vec![("Docker's containers reach others".to_owned(), "docker0, br-*".to_owned())],
+    };
+    let candidates = Candidates::of(&audit(&host, &Doors::none()), &around);
+    let things = |list: &[super::Candidate]| list.iter().map(|one| one.thing.clone()).collect::<Vec<_>>();
+    assert_eq!(things(&candidates.open), ["http", "https", "https-alt"]);
+    assert_eq!(things(&candidates.inner), ["postgresql"]);
+    assert_eq!(things(&candidates.published), ["published 8080/tcp"]);
+    let shut = propose(&around, &candidates, &Wishes::default());
+    let open = Wishes {
+        ssh_from: Some("203.0.113.0/24".to_owned()),
+        open: things(&candidates.open),
+        inner_from: Some("192.0.2.0/24, 2001:db8:5::/48".to_owned()),
+        published: things(&candidates.published),
+    };
+    let open = propose(&around, &candidates, &open);
+    for line in [
+        "allow 2222/tcp from 203.0.113.0/24",
+        "allow http ",
+        "allow published 8080/tcp",
+        "allow postgresql from 192.0.2.0/24, 2001:db8:5::/48",
+        "allow forward anything on docker0, br-*",
+        "expect 2222/tcp from 203.0.113.0/24 is allowed",
+        "expect postgresql from outside 192.0.2.0/24, 2001:db8:5::/48 is blocked",
+        "include \"policy.d\"",
+    ] {
+        assert!(open.lines().any(|one| one.starts_with(line)), "{line}: {open}");
+    }
+    for line in [
+        "allow 2222/tcp limit 10/minute per source",
+        "#   allow postgresql",
+        "expect postgresql from anyone is blocked",
+    ] {
+        assert!(shut.lines().any(|one| one.starts_with(line)), "{line}: {shut}");
+    }
+    for text in [&shut, &open] {
+        let files = MemoryFiles::default().with("p.dw", text).with("policy.d/", "");
+        let loaded = resolve::load(&files, "p.dw");
+        let (policy, reports) = resolve::resolve(&loaded, &Host::default());
+        assert!(policy.is_some(), "{text}\n{reports:?}");
+    }
+}

@@ -1,0 +1,175 @@
+//! A policy for a host that has none, from who listens there: each sentence with the reason for it.
+
+use super::find::{named, things};
+use super::{Audit, Port, Sort};
+use crate::net::Proto;
+use crate::report::FileId;
+use crate::syntax::format;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+/// What is known of the host besides who listens.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Around {
+    /// What the host is called.
+    pub host: String,
+    /// The day, for the first line.
+    pub day: String,
+    /// Ports where SSH daemons listen.
+    pub ssh: Vec<u16>,
+    /// Where the administrator is now.
+    pub peer: Option<IpAddr>,
+    /// Who passes through this host, in words, and on which interfaces.
+    pub guests: Vec<(String, String)>,
+}
+
+/// What can be asked about.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Candidates {
+    /// Services that strangers may well be meant to reach.
+    pub open: Vec<Candidate>,
+    /// Services that they are seldom meant to reach.
+    pub inner: Vec<Candidate>,
+    /// Ports of containers.
+    pub published: Vec<Candidate>,
+}
+
+/// Something that listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    /// How a sentence names it: `http`, `8443/tcp`.
+    pub thing: String,
+    /// Who listens where.
+    pub why: String,
+    /// Why strangers are seldom meant to reach it.
+    pub sort: Option<Sort>,
+}
+
+/// What the administrator wants.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Wishes {
+    /// From where SSH is let in, as values of the language; none for anyone.
+    pub ssh_from: Option<String>,
+    /// Things that are open to anyone.
+    pub open: Vec<String>,
+    /// From where what is seldom meant for strangers is let in; none for nobody.
+    pub inner_from: Option<String>,
+    /// Published ports that are open to anyone.
+    pub published: Vec<String>,
+}
+
+impl Candidates {
+    /// All that listens beyond the host, but SSH.
+    #[must_use]
+    pub fn of(audit: &Audit, around: &Around) -> Candidates {
+        let mut all = Candidates::default();
+        // Where no daemon was found, a sentence for the usual port is proposed all the same.
+        let ssh = if around.ssh.is_empty() { &[22][..] } else { &around.ssh };
+        let is_ssh = |port: &Port| port.proto == Proto::TCP && ssh.contains(&port.port);
+        for port in audit.ports.iter().filter(|port| port.outside && !is_ssh(port)) {
+            let candidate = Candidate { thing: things(port), why: why(port), sort: named(port) };
+            let list = match (port.published, candidate.sort) {
+                (true, _) => &mut all.published,
+                (false, Some(_)) => &mut all.inner,
+                (false, None) => &mut all.open,
+            };
+            if !list.iter().any(|known| known.thing == candidate.thing) {
+                list.push(candidate);
+            }
+        }
+        all
+    }
+}
+
+fn why(port: &Port) -> String {
+    let who = if port.programs.is_empty() { "something".to_owned() } else { port.programs.join(", ") };
+    match port.listens.as_slice() {
+        _ if port.published => who,
+        [all] if all == "all" => format!("{who} listens"),
+        listens => format!("{who} listens at {}", listens.join(", ")),
+    }
+}
+
+/// The text of the policy.
+#[must_use]
+pub fn propose(around: &Around, candidates: &Candidates, wishes: &Wishes) -> String {
+    let mut out = format!(
+        "# The firewall of {}, proposed by `doorward init` on {}.\n\
+         # A sentence a line; order does not matter. `doorward check` finds mistakes,\n\
+         # `doorward plan` tells what a change means, `doorward apply` tries it.\n\
+         # What no sentence allows is blocked on its way in; what this host opens itself passes.\n\n",
+        around.host, around.day
+    );
+    // Writing to a String cannot fail.
+    let mut say = |sentence: &str, why: &str| {
+        let _ =
+            if why.is_empty() { writeln!(out, "{sentence}") } else { writeln!(out, "{sentence}   # {why}") };
+    };
+    say("allow ping", "so that others can see whether it is up");
+    ssh(around, wishes, &mut say);
+    for one in candidates.open.iter().filter(|one| wishes.open.contains(&one.thing)) {
+        say(&format!("allow {}", one.thing), &one.why);
+    }
+    for one in candidates.published.iter().filter(|one| wishes.published.contains(&one.thing)) {
+        say(&format!("allow {}", one.thing), &one.why);
+    }
+    if let Some(from) = &wishes.inner_from {
+        for one in &candidates.inner {
+            let what = one.sort.map_or("", Sort::words);
+            say(&format!("allow {} from {from}", one.thing), &format!("{}; it is {what}", one.why));
+        }
+    }
+    for (what, on) in &around.guests {
+        say(&format!("allow forward anything on {on}"), what);
+    }
+    let shut: Vec<&Candidate> = candidates
+        .open
+        .iter()
+        .filter(|one| !wishes.open.contains(&one.thing))
+        .chain(candidates.published.iter().filter(|one| !wishes.published.contains(&one.thing)))
+        .chain(candidates.inner.iter().filter(|_| wishes.inner_from.is_none()))
+        .collect();
+    if !shut.is_empty() {
+        say("\n# Not opened: these listen, and nobody can come.", "");
+        for one in shut {
+            let what = one.sort.map(|sort| format!("; it is {}", sort.words())).unwrap_or_default();
+            say(&format!("#   allow {}   ({}{what})", one.thing, one.why), "");
+        }
+    }
+    say("\n# What must stay so, whatever becomes of the lines above.", "");
+    let port = ssh_things(around);
+    match &wishes.ssh_from {
+        Some(from) => say(&format!("expect {port} from {from} is allowed"), ""),
+        None => say(&format!("expect {port} from anyone is allowed"), ""),
+    }
+    for one in &candidates.inner {
+        match &wishes.inner_from {
+            Some(from) => say(&format!("expect {} from outside {from} is blocked", one.thing), ""),
+            None => say(&format!("expect {} from anyone is blocked", one.thing), ""),
+        }
+    }
+    say("\ninclude \"policy.d\"", "more sentences, a file for each purpose");
+    // What it lays out is never refused, as a test sees to.
+    format(FileId(0), &out).unwrap_or(out)
+}
+
+fn ssh(around: &Around, wishes: &Wishes, say: &mut impl FnMut(&str, &str)) {
+    let things = ssh_things(around);
+    let here = around.peer.map(|peer| format!("; you come from {peer}")).unwrap_or_default();
+    match &wishes.ssh_from {
+        Some(from) => say(&format!("allow {things} from {from}"), &format!("your way in{here}")),
+        None => {
+            let why = format!("your way in; the limit keeps guessing slow{here}");
+            say(&format!("allow {things} limit 10/minute per source"), &why);
+        }
+    }
+}
+
+/// SSH where it listens.
+fn ssh_things(around: &Around) -> String {
+    let name = |port: &u16| if *port == 22 { "ssh".to_owned() } else { format!("{port}/tcp") };
+    match around.ssh.as_slice() {
+        [] => "ssh".to_owned(),
+        ports => ports.iter().map(name).collect::<Vec<_>>().join(", "),
+    }
+}
