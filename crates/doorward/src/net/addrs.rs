@@ -119,6 +119,16 @@ impl AddrSet {
         self.v4.meets(&other.v4) || self.v6.meets(&other.v6)
     }
 
+    /// Whether somebody in the set has this prefix.
+    #[must_use]
+    pub fn meets_prefix(&self, prefix: Prefix) -> bool {
+        let (first, last) = prefix.bounds();
+        match prefix.family() {
+            Family::V4 => self.v4.meets_interval(low(first), low(last)),
+            Family::V6 => self.v6.meets_interval(first, last),
+        }
+    }
+
     /// Whether all of `other` is in this set.
     #[must_use]
     pub fn covers(&self, other: &AddrSet) -> bool {

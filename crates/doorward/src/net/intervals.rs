@@ -146,10 +146,14 @@ impl<T: Bits> Intervals<T> {
         if self.0.len() > other.0.len() {
             return other.meets(self);
         }
-        self.0.iter().any(|(first, last)| {
-            let at = other.0.partition_point(|(_, end)| end < first);
-            other.0.get(at).is_some_and(|(start, _)| start <= last)
-        })
+        self.0.iter().any(|(first, last)| other.meets_interval(*first, *last))
+    }
+
+    /// Whether a number between two, both included, is in the set.
+    #[must_use]
+    pub fn meets_interval(&self, first: T, last: T) -> bool {
+        let at = self.0.partition_point(|(_, end)| *end < first);
+        self.0.get(at).is_some_and(|(start, _)| *start <= last)
     }
 
     /// Whether all of `other` is in this set.

@@ -149,8 +149,8 @@ impl Names {
 /// The prefixes of a set, or of one between it and a wider one where these are fewer.
 fn plainest(set: &AddrSet, wide: &AddrSet, family: Family) -> Vec<Prefix> {
     let exact = set.prefixes(family);
-    let met = |prefix: &Prefix| AddrSet::new([*prefix], []).meets(set);
-    let wider: Vec<Prefix> = wide.prefixes(family).into_iter().filter(met).collect();
+    let wider: Vec<Prefix> =
+        wide.prefixes(family).into_iter().filter(|prefix| set.meets_prefix(*prefix)).collect();
     if wider.len() < exact.len() { wider } else { exact }
 }
 
