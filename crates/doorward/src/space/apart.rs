@@ -37,9 +37,10 @@ impl Space {
             // Bit by bit every value is one of its own.
             return (0..=width).map(|sample| Class { sample, ranges: vec![(sample, sample)] }).collect();
         };
-        let terms = self.values_of(at);
         let class = |(number, sample): (u32, &Option<u128>)| {
-            let ranges = classes::intervals(&terms, width, self.family(), &|one| one == number);
+            let of_it = |one| one == number;
+            let ranges =
+                classes::intervals(found, || self.values_of(at), width, self.family(), &of_it);
             sample.map(|sample| Class { sample, ranges })
         };
         (0u32..).zip(&found.sample).filter_map(class).collect()

@@ -164,22 +164,19 @@ impl Space {
             (0..self.coded.len()).map(|at| self.single(at, point.values[at].1)).collect();
         let mut order: Vec<usize> = (0..self.coded.len()).collect();
         order.sort_by_key(|at| (widening_rank(&self.coded[*at].field), *at));
-        for at in order {
-            let mut others = outside;
-            for (other, node) in sets.iter().enumerate() {
-                if other != at {
-                    others = self.diagram.and(others, *node);
-                }
-            }
-            let (coded, count) = (&self.coded[at], self.levels());
-            let rest = (0..count).filter(|level| coded.bit_at(*level).is_none());
-            let rest = self.diagram.variables(rest);
-            let bad = self.diagram.exists(others, rest);
-            sets[at] = self.diagram.minus(Node::TRUE, bad);
+        // For each step the product of the fields whose turn comes later; that of those before it grows on the way.
+        let mut later = vec![Node::TRUE; order.len()];
+        for step in (1..order.len()).rev() {
+            later[step - 1] = self.diagram.and(sets[order[step]], later[step]);
         }
         let mut product = Node::TRUE;
-        for node in sets.iter().rev() {
-            product = self.diagram.and(*node, product);
+        for (at, later) in order.into_iter().zip(later) {
+            let others = self.diagram.and(product, later);
+            let others = self.diagram.and(outside, others);
+            let rest = (0..sets.len()).map(|one| one != at).collect();
+            let bad = self.exists_at(others, rest);
+            sets[at] = self.diagram.minus(Node::TRUE, bad);
+            product = self.diagram.and(sets[at], product);
         }
         let parts = (0..self.coded.len()).filter_map(|at| self.part(at, sets[at])).collect();
         (product, parts)
@@ -201,18 +198,16 @@ impl Space {
             return None;
         }
         let coded = &self.coded[at];
-        let ranges = if coded.classes.is_some() {
-            let mut wanted = vec![false; coded.classes.as_ref().map_or(0, |c| c.count() as usize)];
+        let ranges = if let Some(classes) = &coded.classes {
+            let mut wanted = vec![false; classes.count() as usize];
             for stretch in self.stretches(at, node) {
                 wanted[stretch.from as usize..stretch.to as usize].fill(true);
             }
-            let possible = coded.classes.as_ref().map(|classes| &classes.sample)?;
-            if wanted.iter().zip(possible).all(|(wanted, sample)| *wanted || sample.is_none()) {
+            if wanted.iter().zip(&classes.sample).all(|(wanted, sample)| *wanted || sample.is_none()) {
                 return None;
             }
-            let terms = self.values_of(at);
             let width = coded.field.width(self.family());
-            classes::intervals(&terms, most(width), self.family(), &|class| {
+            classes::intervals(classes, || self.values_of(at), most(width), self.family(), &|class| {
                 wanted.get(class as usize).copied().unwrap_or(false)
             })
         } else {

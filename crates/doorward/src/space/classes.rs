@@ -17,6 +17,8 @@ pub(super) struct Classes {
     pub(super) rank: Vec<u32>,
     /// For each term, by its number, its classes in rising order.
     pub(super) of: HashMap<u32, Vec<u32>>,
+    /// Where each stretch of values begins, and its class; none where there are too many to keep.
+    stretches: Option<Vec<(u128, u32)>>,
 }
 
 /// How readable values are chosen.
@@ -27,6 +29,8 @@ pub(super) trait Taste {
 
 /// Sets of more intervals than this are walked where they are, the others are sorted together.
 const LONG: usize = 256;
+/// So many stretches are kept; a field with more is walked again.
+const KEPT: usize = 4096;
 
 impl Classes {
     /// How many there are.
@@ -43,7 +47,7 @@ pub(super) fn classes(
     taste: &dyn Taste,
 ) -> Result<Classes, u32> {
     let mut machine = Machine::new();
-    let mut classes = Classes::default();
+    let mut classes = Classes { stretches: Some(Vec::new()), ..Classes::default() };
     let mut class_of: Vec<Option<u32>> = Vec::new();
     let mut widths: Vec<u128> = Vec::new();
     sweep(terms, most, family, &mut machine, &mut |state, first, last| {
@@ -56,7 +60,13 @@ pub(super) fn classes(
             classes.rank.push(u32::MAX);
             widths.push(0);
             u32::try_from(classes.sample.len() - 1).unwrap_or(u32::MAX)
-        }) as usize;
+        });
+        if let Some(kept) = classes.stretches.as_mut().filter(|kept| kept.len() < KEPT) {
+            kept.push((first, class));
+        } else {
+            classes.stretches = None;
+        }
+        let class = class as usize;
         // All of them together may be 2^128, which is 0 here: compared with the same kind of sum.
         widths[class] = widths[class].wrapping_add(last - first).wrapping_add(1);
         if let Some((rank, value)) = taste.pick(first, last)
@@ -87,19 +97,16 @@ pub(super) fn classes(
     Ok(classes)
 }
 
-/// The intervals of some classes, in rising order; the field is walked again.
-pub(super) fn intervals(
-    terms: &[(u32, &Values)],
+/// The intervals of some classes, in rising order; a field with very many of them is walked again.
+pub(super) fn intervals<'a>(
+    classes: &Classes,
+    terms: impl FnOnce() -> Vec<(u32, &'a Values)>,
     most: u128,
     family: Family,
     wanted: &dyn Fn(u32) -> bool,
 ) -> Vec<(u128, u128)> {
-    let mut machine = Machine::new();
-    let mut class_of: HashMap<u32, u32> = HashMap::default();
     let mut out: Vec<(u128, u128)> = Vec::new();
-    sweep(terms, most, family, &mut machine, &mut |state, first, last| {
-        let next = u32::try_from(class_of.len()).unwrap_or(u32::MAX);
-        let class = *class_of.entry(state).or_insert(next);
+    let mut take = |class, first, last| {
         if !wanted(class) {
             return;
         }
@@ -107,6 +114,18 @@ pub(super) fn intervals(
             Some(prior) if prior.1.checked_add(1) == Some(first) => prior.1 = last,
             _ => out.push((first, last)),
         }
+    };
+    if let Some(stretches) = &classes.stretches {
+        let ends = stretches.iter().skip(1).map(|(first, _)| first - 1).chain([most]);
+        for ((first, class), last) in stretches.iter().zip(ends) {
+            take(*class, *first, last);
+        }
+        return out;
+    }
+    let mut class_of: HashMap<u32, u32> = HashMap::default();
+    sweep(&terms(), most, family, &mut Machine::new(), &mut |state, first, last| {
+        let next = u32::try_from(class_of.len()).unwrap_or(u32::MAX);
+        take(*class_of.entry(state).or_insert(next), first, last);
     });
     out
 }
@@ -269,7 +288,10 @@ mod tests {
                 }
             }
             for class in 0..found.count() {
-                let back = intervals(&terms, 255, Family::V4, &|one| one == class);
+                let back = intervals(&found, || terms.clone(), 255, Family::V4, &|one| one == class);
+                let walked = Classes { stretches: None, ..Classes::default() };
+                let again = intervals(&walked, || terms.clone(), 255, Family::V4, &|one| one == class);
+                prop_assert_eq!(&back, &again);
                 let sample = found.sample[class as usize].expect("every value is possible");
                 for value in 0..=255u128 {
                     let same = list.iter().all(|one| holds(one, value) == holds(one, sample));

@@ -92,6 +92,8 @@ pub struct Space {
     diagram: Diagram,
     atoms: Vec<Option<Node>>,
     domain: Node,
+    /// The variables of fields that were picked before, by place.
+    picked: HashMap<Vec<bool>, Node>,
 }
 
 /// From so many sets of one field on they are taken apart by class instead of one after another.
@@ -137,7 +139,7 @@ impl Space {
         drop(of_field);
         let atoms = vec![None; terms.atoms.len()];
         let diagram = Diagram::new(budget);
-        let mut space = Space { terms, coded, place, diagram, atoms, domain: Node::TRUE };
+        let mut space = Space { terms, coded, place, diagram, atoms, domain: Node::TRUE, picked: HashMap::default() };
         space.domain = space.possible();
         Ok(space)
     }
@@ -243,20 +245,29 @@ impl Space {
 
     /// The packets for which some value of the picked fields makes them members.
     pub fn exists(&mut self, node: Node, picked: &dyn Fn(&Field) -> bool) -> Node {
-        let mut levels = vec![false; self.levels() as usize];
-        for coded in self.coded.iter().filter(|coded| picked(&coded.field)) {
-            for level in coded.levels() {
-                levels[level as usize] = true;
-            }
-        }
-        let levels = (0u32..).zip(&levels).filter(|(_, is)| **is).map(|(level, _)| level).collect::<Vec<_>>();
-        let variables = self.diagram.variables(levels.into_iter());
-        self.diagram.exists(node, variables)
+        let picks = self.coded.iter().map(|coded| picked(&coded.field)).collect();
+        self.exists_at(node, picks)
     }
 
-    /// How many variables there are.
-    fn levels(&self) -> u32 {
-        self.coded.iter().map(|coded| coded.bits).sum()
+    /// The same with fields picked by their place.
+    fn exists_at(&mut self, node: Node, picks: Vec<bool>) -> Node {
+        let variables = match self.picked.get(&picks) {
+            Some(variables) => *variables,
+            None => {
+                let mut levels: Vec<u32> = self
+                    .coded
+                    .iter()
+                    .zip(&picks)
+                    .filter(|(_, picked)| **picked)
+                    .flat_map(|(coded, _)| coded.levels())
+                    .collect();
+                levels.sort_unstable();
+                let variables = self.diagram.variables(levels.into_iter());
+                self.picked.insert(picks, variables);
+                variables
+            }
+        };
+        self.diagram.exists(node, variables)
     }
 
     /// The packets that are members whatever the picked fields are.
@@ -323,8 +334,9 @@ impl Space {
         let at = self.place[*field as usize];
         let node = match (&self.coded[at].classes, values) {
             (Some(classes), _) => {
-                let list = classes.of.get(&atom.0).cloned().unwrap_or_default();
-                self.of_classes(at, &list)
+                let pairs = classes.of.get(&atom.0).into_iter().flatten();
+                let pairs: Vec<(u32, Node)> = pairs.map(|class| (*class, Node::TRUE)).collect();
+                self.switch(at, &pairs, Node::FALSE)
             }
             (None, Values::Masked { mask, value }) => {
                 let (mask, value) = (*mask, *value);
@@ -424,7 +436,7 @@ impl Space {
 
     /// The union of products of sets.
     fn boxes(&mut self, boxes: &[Vec<Atom>]) -> Node {
-        let sorted: Vec<Vec<(usize, Atom)>> = boxes
+        let mut sorted: Vec<Vec<(usize, Atom)>> = boxes
             .iter()
             .map(|one| {
                 let mut atoms: Vec<(usize, Atom)> = one
@@ -435,43 +447,42 @@ impl Space {
                 atoms
             })
             .collect();
-        let refs: Vec<&[(usize, Atom)]> = sorted.iter().map(Vec::as_slice).collect();
-        self.union_of(refs)
+        sorted.sort_unstable();
+        sorted.dedup();
+        self.union_of(&sorted, 0)
     }
 
-    fn union_of(&mut self, boxes: Vec<&[(usize, Atom)]>) -> Node {
-        let Some(at) = boxes.iter().filter_map(|one| one.first()).map(|(at, _)| *at).min() else {
-            return constant(!boxes.is_empty());
-        };
-        let mut by_atom: HashMap<Atom, Vec<&[(usize, Atom)]>> = HashMap::default();
-        let mut without: Vec<&[(usize, Atom)]> = Vec::new();
-        for one in boxes {
-            match one.first() {
-                None => return Node::TRUE,
-                Some((field, atom)) if *field == at => by_atom.entry(*atom).or_default().push(&one[1..]),
-                Some(_) => without.push(one),
-            }
-        }
-        let base = if without.is_empty() { Node::FALSE } else { self.union_of(without) };
+    /// The union of sorted products that are the same up to `from`, of what stands behind.
+    fn union_of(&mut self, boxes: &[Vec<(usize, Atom)>], from: usize) -> Node {
+        let Some(first) = boxes.first() else { return Node::FALSE };
+        // What ends is sorted before what goes on, and says all.
+        let Some((at, _)) = first.get(from).copied() else { return Node::TRUE };
+        let here = boxes.partition_point(|one| one[from].0 == at);
+        let (boxes, without) = boxes.split_at(here);
+        let base = self.union_of(without, from);
         if base == Node::TRUE {
             return base;
         }
-        let mut parts: Vec<(Atom, Node)> = Vec::with_capacity(by_atom.len());
+        let mut parts: Vec<(Atom, Node)> = Vec::new();
         let mut alike: HashMap<Vec<&[(usize, Atom)]>, Node> = HashMap::default();
-        for (atom, mut rest) in by_atom {
-            rest.sort_unstable();
-            rest.dedup();
-            let node = match alike.get(&rest) {
-                Some(node) => *node,
-                None => {
-                    let node = self.union_of(rest.clone());
-                    alike.insert(rest, node);
-                    node
+        for group in boxes.chunk_by(|one, other| one[from] == other[from]) {
+            let atom = group[0][from].1;
+            let rest = from + 1;
+            let node = if group[0].len() == rest {
+                Node::TRUE
+            } else {
+                let known = group.iter().map(|one| &one[rest..]).collect();
+                match alike.get(&known) {
+                    Some(node) => *node,
+                    None => {
+                        let node = self.union_of(group, rest);
+                        alike.insert(known, node);
+                        node
+                    }
                 }
             };
             parts.push((atom, node));
         }
-        parts.sort_unstable();
         if parts.len() < SWITCHED || self.coded[at].classes.is_none() {
             let mut nodes = vec![base];
             for (atom, node) in parts {

@@ -96,19 +96,25 @@ pub fn name_value(name: &str) -> u128 {
 /// The name of such a number, where it is one.
 #[must_use]
 pub fn value_name(value: u128) -> Option<String> {
+    let length = name_length(value)?;
+    String::from_utf8(value.to_be_bytes()[..length].to_vec()).ok()
+}
+
+/// How long the name of such a number is, where it is one.
+fn name_length(value: u128) -> Option<usize> {
     let bytes = value.to_be_bytes();
     let length = bytes.iter().position(|byte| *byte == 0)?;
     let (name, rest) = bytes.split_at(length);
     let possible = !name.is_empty()
         && rest.iter().all(|byte| *byte == 0)
-        && name.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':'));
-    let name = String::from_utf8(name.to_vec()).ok()?;
-    (possible && !matches!(name.as_str(), "." | "..")).then_some(name)
+        && name.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':'))
+        && !matches!(name, b"." | b"..");
+    possible.then_some(length)
 }
 
 /// The first name in an interval that an interface can have.
 fn first_name(first: u128, last: u128) -> Option<u128> {
-    if value_name(first).is_some() {
+    if name_length(first).is_some() {
         return Some(first);
     }
     let bytes = first.to_be_bytes();
@@ -122,7 +128,7 @@ fn first_name(first: u128, last: u128) -> Option<u128> {
             candidate[length] = byte;
             let value = u128::from_be_bytes(candidate);
             if (first..=last).contains(&value)
-                && value_name(value).is_some()
+                && name_length(value).is_some()
                 && best.is_none_or(|best| value < best)
             {
                 best = Some(value);
@@ -137,7 +143,7 @@ fn first_name(first: u128, last: u128) -> Option<u128> {
             .iter()
             .map(|end| name_value(&format!("{stem}{end}")))
             .chain([name_value(&format!("{name}0"))])
-            .find(|value| (first..=last).contains(value) && value_name(*value).is_some())
+            .find(|value| (first..=last).contains(value) && name_length(*value).is_some())
     });
     pretty.or(best)
 }
