@@ -39,8 +39,7 @@ impl Space {
         };
         let class = |(number, sample): (u32, &Option<u128>)| {
             let of_it = |one| one == number;
-            let ranges =
-                classes::intervals(found, || self.values_of(at), width, self.family(), &of_it);
+            let ranges = classes::intervals(found, || self.values_of(at), width, self.family(), &of_it);
             sample.map(|sample| Class { sample, ranges })
         };
         (0u32..).zip(&found.sample).filter_map(class).collect()

@@ -189,7 +189,12 @@ impl Space {
             return self.of_bits(at, most(width), value);
         };
         let class = classes.sample.iter().position(|sample| *sample == Some(value)).unwrap_or(0);
-        self.of_classes(at, &[u32::try_from(class).unwrap_or(0)])
+        if let Some(node) = self.singles.get(&(at, class)) {
+            return *node;
+        }
+        let node = self.of_classes(at, &[u32::try_from(class).unwrap_or(0)]);
+        self.singles.insert((at, class), node);
+        node
     }
 
     /// The values of a field in a set that depends on nothing else; none for every value.

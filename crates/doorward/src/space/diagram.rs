@@ -267,13 +267,12 @@ impl Diagram {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a place in a table")]
+/// Multilinear (Carter and Wegman): of the sum of products the upper half is spread well.
 fn hash(a: u32, b: u32, c: u32) -> usize {
     const ODD: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f, 0x1656_67b1_9e37_79f9];
-    let mut sum = u64::from(a).wrapping_mul(ODD[0]);
-    sum = (sum.rotate_left(23) ^ u64::from(b)).wrapping_mul(ODD[1]);
-    sum = (sum.rotate_left(29) ^ u64::from(c)).wrapping_mul(ODD[2]);
-    (sum ^ (sum >> 32)) as usize
+    let product = |number: u32, odd: u64| u64::from(number).wrapping_mul(odd);
+    let sum = product(a, ODD[0]).wrapping_add(product(b, ODD[1])).wrapping_add(product(c, ODD[2]));
+    (sum >> 32) as usize
 }
 
 #[cfg(test)]

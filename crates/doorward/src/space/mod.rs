@@ -94,6 +94,8 @@ pub struct Space {
     domain: Node,
     /// The variables of fields that were picked before, by place.
     picked: HashMap<Vec<bool>, Node>,
+    /// The sets of single classes that were asked for before, by place and class.
+    singles: HashMap<(usize, usize), Node>,
 }
 
 /// From so many sets of one field on they are taken apart by class instead of one after another.
@@ -139,7 +141,8 @@ impl Space {
         drop(of_field);
         let atoms = vec![None; terms.atoms.len()];
         let diagram = Diagram::new(budget);
-        let mut space = Space { terms, coded, place, diagram, atoms, domain: Node::TRUE, picked: HashMap::default() };
+        let (domain, picked, singles) = (Node::TRUE, HashMap::default(), HashMap::default());
+        let mut space = Space { terms, coded, place, diagram, atoms, domain, picked, singles };
         space.domain = space.possible();
         Ok(space)
     }

@@ -155,12 +155,14 @@ impl Terms {
 
     /// Whether the field is within these intervals, in any order.
     pub fn within(&mut self, field: &Field, ranges: Vec<(u128, u128)>) -> Pred {
+        if let [(first, last)] = *ranges {
+            return self.between(field, first, last);
+        }
         let most = most(field.width(self.family));
         let merged = merge(ranges, most);
         match merged.as_slice() {
             [] => Pred::Const(false),
-            [(0, last)] if *last == most => Pred::Const(true),
-            [(first, last)] => Pred::Is(self.one(field, *first, *last)),
+            [(first, last)] => self.between(field, *first, *last),
             _ => {
                 let number = self.number(field);
                 if merged.len() > INTERNED {
@@ -174,6 +176,18 @@ impl Terms {
                 self.known.insert((number, merged), atom);
                 Pred::Is(atom)
             }
+        }
+    }
+
+    /// Whether the field is within one interval, both ends included.
+    fn between(&mut self, field: &Field, first: u128, last: u128) -> Pred {
+        let most = most(field.width(self.family));
+        if first > last || first > most {
+            return Pred::Const(false);
+        }
+        match (first, last.min(most)) {
+            (0, last) if last == most => Pred::Const(true),
+            (first, last) => Pred::Is(self.one(field, first, last)),
         }
     }
 
@@ -202,7 +216,7 @@ impl Terms {
 
     /// Whether the field has this value.
     pub fn equals(&mut self, field: &Field, value: u128) -> Pred {
-        self.within(field, vec![(value, value)])
+        self.between(field, value, value)
     }
 
     /// Whether a field of one bit is set.
@@ -259,6 +273,9 @@ impl Terms {
         let free_below = mask.trailing_zeros();
         let low = if free_below == 0 { 0 } else { (1u128 << free_below) - 1 };
         let holes = most & !mask & !low;
+        if holes == 0 {
+            return self.between(field, value, value | low);
+        }
         if holes.count_ones() > MOST_INTERVALS.trailing_zeros() {
             return self.bitwise(field, mask, value);
         }
