@@ -132,13 +132,15 @@ impl Names {
             left = left.minus(&next.1);
             used.push(next);
         }
-        let rest = plainest(&left, wide, family);
         if left.lacks(family) {
             return Some(called(&used));
         }
+        if used.is_empty() {
+            return None;
+        }
         // Names and a few addresses, where that is no longer than addresses alone.
-        let all = plainest(set, wide, family).len();
-        let some = !used.is_empty() && rest.len() <= TAKEN_OUT && used.len() + rest.len() <= all;
+        let rest = plainest(&left, wide, family);
+        let some = rest.len() <= TAKEN_OUT && used.len() + rest.len() <= plainest(set, wide, family).len();
         some.then(|| Called {
             words: format!("{}, {}", called(&used).words, texts(&rest)),
             shows_family: true,

@@ -109,6 +109,8 @@ pub struct Program {
     pub(super) endless: bool,
     assumed: BTreeSet<String>,
     numbers: Numbers,
+    /// The bits that rules change of the packet's mark and of the connection's.
+    changed: [u32; 2],
 }
 
 impl Program {
@@ -138,6 +140,7 @@ impl Program {
             endless: false,
             assumed: BTreeSet::new(),
             numbers: Numbers::default(),
+            changed: [0; 2],
         };
         for slice in slices {
             let mut lowerer = Lowerer {
@@ -164,6 +167,7 @@ impl Program {
         }
         program.assumed = lists.assumed;
         program.numbers = questions.into_numbers();
+        program.changed = [Field::MARK, Field::CT_MARK].map(|mark| program.changes(&mark));
         program
     }
 
@@ -189,6 +193,14 @@ impl Program {
     /// The bits of a mark that rules change.
     #[must_use]
     pub fn changed_bits(&self, mark: &Field) -> u32 {
+        match *mark {
+            Field::MARK => self.changed[0],
+            Field::CT_MARK => self.changed[1],
+            _ => 0,
+        }
+    }
+
+    fn changes(&self, mark: &Field) -> u32 {
         let chains = self.slices.values().flat_map(|hooked| &hooked.chains);
         let ways = chains.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.ways);
         let steps = ways.flat_map(|(_, steps)| steps);
