@@ -77,31 +77,60 @@ mod icmp {
 }
 
 /// What is decided so far: an ordered list of cases, of which the first that holds counts.
+#[derive(Default)]
 struct Cases {
-    open: Vec<Pred>,
-    allowed: Vec<Pred>,
-    rejected: Vec<Pred>,
-    barred: Vec<Pred>,
+    list: Vec<(Pred, Decision)>,
+}
+
+/// What becomes of the packets of a case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    Pass,
+    /// Something built in drops them.
+    Barred,
+    Blocked,
+    Refused,
+}
+
+/// What is said of packets by all cases from one on.
+struct Said {
+    allowed: Pred,
+    rejected: Pred,
+    barred: Pred,
 }
 
 impl Cases {
     /// Something built in drops it.
     fn bar(&mut self, condition: Pred) {
-        let mut all = self.open.clone();
-        all.push(condition.clone());
-        self.barred.push(Pred::all(all));
-        self.open.push(condition.negated());
+        self.list.push((condition, Decision::Barred));
     }
 
     fn case(&mut self, condition: Pred, verdict: Verdict) {
-        let mut all = self.open.clone();
-        all.push(condition.clone());
-        match verdict {
-            Verdict::Allow => self.allowed.push(Pred::all(all)),
-            Verdict::Reject => self.rejected.push(Pred::all(all)),
-            Verdict::Block => {}
-        }
-        self.open.push(condition.negated());
+        let decision = match verdict {
+            Verdict::Allow => Decision::Pass,
+            Verdict::Block => Decision::Blocked,
+            Verdict::Reject => Decision::Refused,
+        };
+        self.list.push((condition, decision));
+    }
+
+    /// What they say, with what is said where none of them holds.
+    fn said(self, (allowed, rejected): (Pred, Pred)) -> Said {
+        let otherwise = Said { allowed, rejected, barred: Pred::Const(false) };
+        self.list.into_iter().rev().fold(otherwise, |rest, (condition, decision)| {
+            let part = |mine: Decision, rest: Pred| {
+                if mine == decision {
+                    Pred::any([condition.clone(), rest])
+                } else {
+                    Pred::all([condition.clone().negated(), rest])
+                }
+            };
+            Said {
+                allowed: part(Decision::Pass, rest.allowed),
+                rejected: part(Decision::Refused, rest.rejected),
+                barred: part(Decision::Barred, rest.barred),
+            }
+        })
     }
 }
 
@@ -188,8 +217,7 @@ impl Writer<'_> {
         let is_icmp = self.proto(own_icmp);
         let established = self.state(state::ESTABLISHED);
         let related = self.state(state::RELATED);
-        let mut cases =
-            Cases { open: Vec::new(), allowed: Vec::new(), rejected: Vec::new(), barred: Vec::new() };
+        let mut cases = Cases::default();
 
         if let Some(lo) = self.loopback() {
             cases.case(lo, Verdict::Allow);
@@ -224,17 +252,9 @@ impl Writer<'_> {
         }
         let dhcp = self.dhcp();
         self.essential(&mut cases, dhcp);
-        let (allowed, rejected) = self.judged();
-        let rest = Pred::all(cases.open.clone());
-        cases.allowed.push(Pred::all([rest.clone(), allowed]));
-        cases.rejected.push(Pred::all([rest, rejected]));
+        let Said { allowed, rejected, barred } = cases.said(self.judged());
         let domain = self.domain(given, &neighbours, &errors);
-        Meant {
-            allowed: Pred::any(cases.allowed),
-            rejected: Pred::any(cases.rejected),
-            domain,
-            barred: Pred::any(cases.barred),
-        }
+        Meant { allowed, rejected, domain, barred }
     }
 
     // What packets there can be.
