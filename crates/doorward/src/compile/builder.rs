@@ -118,12 +118,13 @@ impl<'a> Builder<'a> {
         stem: &str,
         parts: &[KeyPart],
         counted: bool,
-        elements: &BTreeMap<Vec<u8>, String>,
+        elements: &BTreeMap<&[u8], &str>,
     ) -> String {
-        let mut content = Vec::new();
+        let size = elements.iter().map(|(key, comment)| key.len() + comment.len() + 1).sum();
+        let mut content = Vec::with_capacity(size);
         for (key, comment) in elements {
-            content.extend(key);
-            content.extend(comment.as_bytes());
+            content.extend_from_slice(key);
+            content.extend_from_slice(comment.as_bytes());
             content.push(0);
         }
         let id = (parts.to_vec(), counted, content);
@@ -137,7 +138,7 @@ impl<'a> Builder<'a> {
             set.exprs.push(code::counter());
         }
         set.elements = Elements::Full(
-            elements.iter().map(|(key, comment)| Element::of(key.clone()).commented(comment)).collect(),
+            elements.iter().map(|(key, comment)| Element::of(key.to_vec()).commented(comment)).collect(),
         );
         self.by_content.insert(id, name.clone());
         self.sets.push(set);

@@ -103,6 +103,17 @@ pub(super) fn of(traffic: &[Traffic], scope: &Scope, place: Place, lists: &mut L
     others.extend([source, destination, traffic]);
     let mut all = vec![Cell::default()];
     for dimension in others {
+        if let [only] = dimension.as_slice()
+            && only.is_plain()
+        {
+            continue;
+        }
+        if let [only] = all.as_slice()
+            && only.is_plain()
+        {
+            all = dimension;
+            continue;
+        }
         all = all.iter().flat_map(|left| dimension.iter().map(|right| left.and(right))).collect();
     }
     all.into_iter().map(Cell::narrowed).collect()
@@ -131,13 +142,19 @@ impl Cell {
         self
     }
 
+    /// Whether it says nothing.
+    fn is_plain(&self) -> bool {
+        self.constants.is_empty() && self.fields.is_empty()
+    }
+
     fn and(&self, other: &Cell) -> Cell {
-        let mut cell = self.clone();
-        cell.constants.extend(other.constants.iter().cloned());
-        cell.constants.sort();
-        cell.fields.extend(other.fields.iter().cloned());
-        cell.fields.sort_by_key(|(field, _)| *field);
-        cell
+        let mut constants = Vec::with_capacity(self.constants.len() + other.constants.len());
+        constants.extend(self.constants.iter().chain(&other.constants).cloned());
+        constants.sort();
+        let mut fields = Vec::with_capacity(self.fields.len() + other.fields.len());
+        fields.extend(self.fields.iter().chain(&other.fields).cloned());
+        fields.sort_by_key(|(field, _)| *field);
+        Cell { constants, fields }
     }
 
     fn field(field: Field, values: Vec<Vec<u8>>) -> Cell {

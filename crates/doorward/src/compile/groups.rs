@@ -7,6 +7,7 @@ use super::lists;
 use crate::net::{Prefix, Proto};
 use crate::resolve::model::{Rule, Traffic};
 use crate::ruleset::{Expr, KeyPart};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a group does with a packet that matches.
@@ -69,7 +70,7 @@ fn guard(builder: &mut Builder<'_>, chain: &str, place: Place, groups: &[Group],
     for group in groups {
         for key in group.keys.keys() {
             if let Some(tail) = key.len().checked_sub(8).and_then(|at| key.get(at..)) {
-                ports.insert(tail.to_vec(), String::new());
+                ports.insert(tail, "");
             }
         }
     }
@@ -124,7 +125,14 @@ fn emit_match(
     }
     let typed = place.original && group.shape.iter().any(|field| matches!(field, Field::Destination(_)));
     let parts: Vec<KeyPart> = group.shape.iter().flat_map(|field| field.parts(place, typed)).collect();
-    let elements = group.keys.iter().map(|(key, index)| (key.clone(), comment(index))).collect();
+    // Of thousands of cells many are of one sentence.
+    let words: BTreeMap<usize, String> =
+        group.sentences.iter().map(|index| (*index, comment(index))).collect();
+    let elements: BTreeMap<&[u8], &str> = group
+        .keys
+        .iter()
+        .map(|(key, index)| (key.as_slice(), words.get(index).map_or("", String::as_str)))
+        .collect();
     let set = builder.set(action.stem, &parts, action.counted, &elements);
     let mut code = constants;
     let mut at = R0;
@@ -169,7 +177,9 @@ fn group(said: &[Said<'_>], place: Place) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut latest: BTreeMap<(Vec<Constant>, Vec<Field>, usize), usize> = BTreeMap::new();
     for (index, sentence) in said.iter().enumerate() {
-        for cell in sentence.cells.iter().flat_map(|cell| round(cell, &rounded, place)) {
+        let cells: Vec<Cow<'_, [Cell]>> =
+            sentence.cells.iter().map(|cell| round(cell, &rounded, place)).collect();
+        for cell in cells.iter().flat_map(|cells| cells.iter()) {
             let shape = cell.shape();
             let owner = if shape.is_empty() { index + 1 } else { 0 };
             let id = (cell.constants.clone(), shape.clone(), owner);
@@ -250,16 +260,17 @@ fn only_length(cell: &Cell) -> Option<u8> {
     }
 }
 
-fn round(cell: &Cell, rounded: &BTreeMap<Shape, BTreeMap<u8, u8>>, place: Place) -> Vec<Cell> {
+fn round<'a>(cell: &'a Cell, rounded: &BTreeMap<Shape, BTreeMap<u8, u8>>, place: Place) -> Cow<'a, [Cell]> {
     let to = (!rounded.is_empty()).then(|| only_length(cell)).flatten().and_then(|length| {
         let to = rounded.get(&(cell.constants.clone(), without_lengths(&cell.shape())))?.get(&length)?;
         (*to > length).then_some((length, *to))
     });
-    let Some((length, to)) = to else { return vec![cell.clone()] };
+    let as_it_is = Cow::Borrowed(std::slice::from_ref(cell));
+    let Some((length, to)) = to else { return as_it_is };
     let at =
         cell.fields.iter().position(|(field, _)| matches!(field, Field::Source(_) | Field::Destination(_)));
     let Some((at, bytes)) = at.and_then(|at| Some((at, cell.fields.get(at)?.1.first()?))) else {
-        return vec![cell.clone()];
+        return as_it_is;
     };
     let number = bytes.iter().fold(0u128, |sum, byte| sum << 8 | u128::from(*byte));
     lists::split(Prefix::around(place.family, number, length), to)

@@ -437,15 +437,16 @@ fn default(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
 fn same_bridge(builder: &mut Builder<'_>, chain: &str) {
     const WORDS: &str = "built in: what stays on one bridge passes";
     let bridges = &builder.policy.bridges;
-    let pairs: std::collections::BTreeMap<Vec<u8>, String> = bridges
+    let pairs: Vec<Vec<u8>> = bridges
         .iter()
         .map(|name| {
             let mut padded = name.as_bytes().to_vec();
             padded.resize(16, 0);
-            ([padded.clone(), padded].concat(), String::new())
+            [padded.clone(), padded].concat()
         })
         .collect();
     if !pairs.is_empty() {
+        let pairs = pairs.iter().map(|pair| (pair.as_slice(), "")).collect();
         let set = builder.set("bridges", &[KeyPart::Iifname, KeyPart::Oifname], false, &pairs);
         let code = vec![
             code::meta(MetaKey::Iifname, R0),
