@@ -90,23 +90,33 @@ impl Diag {
 
     /// TCP sockets that listen, UDP sockets without a peer.
     pub fn listeners(&self) -> Result<Vec<Listener>, KernelError> {
-        let mut all = Vec::new();
-        for (transport, state) in [(Transport::Tcp, LISTEN), (Transport::Udp, CLOSE)] {
-            let answers = self.ask(transport, state, (0, 0))?;
-            // A UDP socket that was never bound has no port.
-            all.extend(answers.into_iter().filter(|one| one.local.port() != 0).map(|one| Listener {
-                transport,
-                local: one.local,
-                both_families: one.local.is_ipv6() && one.local.ip().is_unspecified() && !one.v6only,
-                interface: one.interface,
-                uid: one.uid,
-                inode: one.inode,
-            }));
-        }
+        let mut all = self.listeners_of(Transport::Tcp)?;
+        all.extend(self.listeners_of(Transport::Udp)?);
         Ok(all)
     }
 
-    /// Established TCP connections; IPv4 in an IPv6 socket is told as IPv4.
+    /// The same for one protocol. For TCP the kernel looks at its small table of listeners only.
+    pub fn listeners_of(&self, transport: Transport) -> Result<Vec<Listener>, KernelError> {
+        let state = match transport {
+            Transport::Tcp => LISTEN,
+            Transport::Udp => CLOSE,
+        };
+        let answers = self.ask(transport, state, (0, 0))?;
+        // A UDP socket that was never bound has no port.
+        let bound = answers.into_iter().filter(|one| one.local.port() != 0);
+        let listener = |one: Answer| Listener {
+            transport,
+            local: one.local,
+            both_families: one.local.is_ipv6() && one.local.ip().is_unspecified() && !one.v6only,
+            interface: one.interface,
+            uid: one.uid,
+            inode: one.inode,
+        };
+        Ok(bound.map(listener).collect())
+    }
+
+    /// Established TCP connections; IPv4 in an IPv6 socket is told as IPv4. The kernel walks its whole table for it,
+    /// which takes milliseconds.
     pub fn connections(&self) -> Result<Vec<Connection>, KernelError> {
         self.peers(Transport::Tcp, ESTABLISHED, (0, 0))
     }

@@ -8,7 +8,7 @@ use crate::terminal::Terminal;
 use serde_json::{Value, json};
 
 pub(super) fn run(terminal: &mut Terminal) -> Outcome {
-    let sessions = Sessions::ask().map_err(|error| kernel::unread(&error))?;
+    let sessions = Sessions::ask_all().map_err(|error| kernel::unread(&error))?;
     let asker = match sessions.asker() {
         Asker::Remote { connections } => json!({ "remote": connections.iter().map(one).collect::<Vec<_>>() }),
         Asker::Console { name } => json!({ "console": name }),

@@ -9,7 +9,7 @@ mod walk;
 
 use crate::host;
 use doorward_kernel::KernelError;
-use doorward_kernel::diag::{Connection, Diag, Listener};
+use doorward_kernel::diag::{Connection, Diag, Listener, Transport};
 use procfs::Processes;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,9 +58,11 @@ pub(crate) struct Sessions {
     root: PathBuf,
     processes: Processes,
     users: BTreeMap<String, u32>,
+    /// Of TCP.
     listeners: Vec<Listener>,
-    /// By inode.
-    connections: BTreeMap<u32, Connection>,
+    diag: Option<Diag>,
+    /// By inode; asked for when somebody above this process, or an SSH daemon, has a socket.
+    connections: OnceCell<BTreeMap<u32, Connection>>,
     /// Asked for once for each session.
     ssh_ports: OnceCell<BTreeSet<u16>>,
 }
@@ -105,19 +107,42 @@ impl Sessions {
     /// Looks at the system. Only root sees what the processes of others have open.
     pub(crate) fn ask() -> Result<Sessions, KernelError> {
         let diag = Diag::open()?;
-        Ok(Sessions::read(Path::new("/"), diag.listeners()?, diag.connections()?))
+        let listeners = diag.listeners_of(Transport::Tcp)?;
+        Ok(Sessions::read(Path::new("/"), listeners, Some(diag)))
     }
 
-    /// From a folder that looks like the root of a file system, and the sockets of its host.
-    fn read(root: &Path, listeners: Vec<Listener>, connections: Vec<Connection>) -> Sessions {
+    /// The same with all connections, for who must not miss any.
+    pub(crate) fn ask_all() -> Result<Sessions, KernelError> {
+        let sessions = Sessions::ask()?;
+        let connections = sessions.diag.as_ref().map(Diag::connections).transpose()?;
+        Ok(sessions.with(connections.unwrap_or_default()))
+    }
+
+    /// From a folder that looks like the root of a file system, and the listening sockets of its host.
+    fn read(root: &Path, listeners: Vec<Listener>, diag: Option<Diag>) -> Sessions {
         Sessions {
             root: root.to_owned(),
             processes: Processes::read(root),
             users: host::accounts(root.join("etc/passwd")),
             listeners,
-            connections: connections.into_iter().map(|one| (one.inode, one)).collect(),
+            diag,
+            connections: OnceCell::new(),
             ssh_ports: OnceCell::new(),
         }
+    }
+
+    /// The same sessions of a host with these connections.
+    fn with(self, connections: Vec<Connection>) -> Sessions {
+        let connections = OnceCell::from(by_inode(connections));
+        Sessions { connections, ..self }
+    }
+
+    /// By inode. Where they cannot be read there are none: nobody is found then.
+    fn connections(&self) -> &BTreeMap<u32, Connection> {
+        self.connections.get_or_init(|| {
+            let connections = self.diag.as_ref().and_then(|diag| diag.connections().ok());
+            by_inode(connections.unwrap_or_default())
+        })
     }
 
     /// Who started this process.
@@ -144,8 +169,12 @@ impl Sessions {
     /// The connection from here to here of which this is one end, seen from the other end.
     fn other_end(&self, session: &Session) -> Option<&Connection> {
         let plain = |addr: SocketAddr| -> (IpAddr, u16) { (addr.ip(), addr.port()) };
-        self.connections.values().find(|one| {
+        self.connections().values().find(|one| {
             plain(one.local) == plain(session.remote) && plain(one.remote) == plain(session.local)
         })
     }
+}
+
+fn by_inode(connections: Vec<Connection>) -> BTreeMap<u32, Connection> {
+    connections.into_iter().map(|one| (one.inode, one)).collect()
 }

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -169,7 +169,7 @@ impl Processes {
 
     fn process(&self, pid: u32) -> Option<Process> {
         let folder = self.proc.join(pid.to_string());
-        let stat = Stat::read(&fs::read(folder.join("stat")).ok()?)?;
+        let stat = Stat::read(&line(&folder.join("stat")).ok()?)?;
         Some(Process {
             pid,
             parent: stat.parent,
@@ -190,6 +190,15 @@ impl Processes {
             _ => self.consoles.iter().find_map(|driver| driver.name(major, minor)),
         }
     }
+}
+
+/// A file of one line, which the kernel gives at once: of hundreds of processes each call less counts.
+fn line(path: &Path) -> io::Result<Vec<u8>> {
+    const LONGEST: usize = 2048;
+    let mut bytes = vec![0; LONGEST];
+    let read = fs::File::open(path)?.read(&mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes)
 }
 
 /// What is needed of `/proc/PID/stat`.

@@ -85,7 +85,7 @@ pub(super) fn connections<'a>(
     sessions: &'a Sessions,
     files: &'a OpenFiles,
 ) -> impl Iterator<Item = &'a Connection> {
-    files.sockets.iter().filter_map(|inode| sessions.connections.get(inode))
+    files.sockets.iter().filter_map(|inode| sessions.connections().get(inode))
 }
 
 /// Ports on which one of these sockets waits.

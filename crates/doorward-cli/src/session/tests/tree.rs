@@ -119,7 +119,7 @@ impl Tree {
     }
 
     pub(super) fn sessions(&self) -> Sessions {
-        Sessions::read(&self.root, self.listeners.clone(), self.connections.clone())
+        Sessions::read(&self.root, self.listeners.clone(), None).with(self.connections.clone())
     }
 
     /// The question comes from a process of this number.
