@@ -1,10 +1,11 @@
-//! What the kernel holds of ours, as changes need it: all but the elements of lists, which are named by content.
+//! What the kernel holds of ours, as changes need it: all but the elements of lists, which are named by content, and of
+//! sets that packets fill, which stay as they are.
 
 use crate::exit::Failure;
 use crate::kernel;
 use doorward::apply;
 use doorward::compile::{self, Phase};
-use doorward::ruleset::Table;
+use doorward::ruleset::{Set, Table, set_flags};
 use doorward_kernel::{Generation, Reader};
 
 /// Our table at one moment.
@@ -18,7 +19,9 @@ pub(crate) struct Held {
 impl Held {
     /// Reads it.
     pub(crate) fn read(reader: &Reader) -> Result<Held, Failure> {
-        let wanted = |set: &doorward::ruleset::Set| !compile::is_list(set);
+        // An empty hash for tens of thousands of sources takes the kernel as long to walk as a full one.
+        let by_packets = |set: &Set| set.flags & set_flags::EVAL != 0;
+        let wanted = |set: &Set| !compile::is_list(set) && !by_packets(set);
         let snapshot = reader.read_sets(&kernel::ours(), &wanted).map_err(|error| kernel::unread(&error))?;
         Ok(Held { table: snapshot.ruleset.tables.into_iter().next(), seen: snapshot.generation })
     }
