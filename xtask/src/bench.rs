@@ -33,7 +33,7 @@ const USAGE: &str = "\
 usage: cargo xtask bench [packets|scale|apply|boot|leak] [--rounds N]
   packets  cost of a packet with the policy of the classic script, beside its peers
   scale    cost of a packet that matches nothing, at 10 and at 10,000 sentences
-  apply    `apply --no-trial` beside `nft -f`, as whole processes
+  apply    `apply --no-trial` of a changed policy beside `nft -f`, as whole processes; then `boot` of it
   boot     `boot` into an empty kernel beside `nft -f`, as whole processes
   leak     blocked packets that pass while a policy is replaced
 without a name: all of them. Needs root, nft and iptables; works in namespaces of its own.";

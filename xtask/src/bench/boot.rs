@@ -19,8 +19,13 @@ pub(super) fn side_by_side(bench: &Bench) -> Outcome<()> {
     bench.write("list.txt", &list)?;
     let policy = "define list = file \"list.txt\"\nblock from list\nallow ping\nallow ssh, http, https\n";
     let long = bench.write("boot-list.dw", policy)?;
-    one(bench, "examples/vps.dw", &bench.vps, 30)?;
+    vps(bench)?;
     one(bench, "a list of 100,000 networks", &long, 10)
+}
+
+/// The policy of a usual server alone.
+pub(super) fn vps(bench: &Bench) -> Outcome<()> {
+    one(bench, "examples/vps.dw", &bench.vps, 30)
 }
 
 fn one(bench: &Bench, title: &str, file: &Path, rounds: usize) -> Outcome<()> {
