@@ -170,6 +170,11 @@ impl Cell {
         self.fields.iter().map(|(field, _)| *field).collect()
     }
 
+    /// Whether that is its shape.
+    pub(super) fn has_shape(&self, shape: &[Field]) -> bool {
+        self.fields.iter().map(|(field, _)| field).eq(shape)
+    }
+
     /// The key, each part padded to registers if there are several.
     pub(super) fn key(&self) -> Vec<u8> {
         let parts: Vec<&Vec<u8>> = self.fields.iter().flat_map(|(_, values)| values).collect();

@@ -179,27 +179,36 @@ fn group(said: &[Said<'_>], place: Place) -> Vec<Group> {
     for (index, sentence) in said.iter().enumerate() {
         let cells: Vec<Cow<'_, [Cell]>> =
             sentence.cells.iter().map(|cell| round(cell, &rounded, place)).collect();
+        // Where the cell before it went: most cells of a sentence are of one shape.
+        let mut before: Option<usize> = None;
         for cell in cells.iter().flat_map(|cells| cells.iter()) {
-            let shape = cell.shape();
-            let owner = if shape.is_empty() { index + 1 } else { 0 };
-            let id = (cell.constants.clone(), shape.clone(), owner);
-            let known = latest.get(&id).copied().filter(|at| {
-                !ordered
-                    || groups[at + 1..]
-                        .iter()
-                        .flat_map(|later| &later.sentences)
-                        .all(|earlier| *earlier == index || !overlap(said[*earlier].rule, sentence.rule))
-            });
-            let at = known.unwrap_or_else(|| {
-                groups.push(Group {
-                    constants: cell.constants.clone(),
-                    shape,
-                    keys: BTreeMap::new(),
-                    sentences: BTreeSet::new(),
+            let like = |at: &usize| {
+                let group = &groups[*at];
+                cell.constants == group.constants && cell.has_shape(&group.shape)
+            };
+            let at = before.filter(like).unwrap_or_else(|| {
+                let shape = cell.shape();
+                let owner = if shape.is_empty() { index + 1 } else { 0 };
+                let id = (cell.constants.clone(), shape.clone(), owner);
+                let known = latest.get(&id).copied().filter(|at| {
+                    !ordered
+                        || groups[at + 1..]
+                            .iter()
+                            .flat_map(|later| &later.sentences)
+                            .all(|earlier| *earlier == index || !overlap(said[*earlier].rule, sentence.rule))
                 });
-                latest.insert(id, groups.len() - 1);
-                groups.len() - 1
+                known.unwrap_or_else(|| {
+                    groups.push(Group {
+                        constants: cell.constants.clone(),
+                        shape,
+                        keys: BTreeMap::new(),
+                        sentences: BTreeSet::new(),
+                    });
+                    latest.insert(id, groups.len() - 1);
+                    groups.len() - 1
+                })
             });
+            before = Some(at);
             let group = &mut groups[at];
             group.keys.entry(cell.key()).or_insert(index);
             group.sentences.insert(index);
