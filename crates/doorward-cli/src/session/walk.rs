@@ -121,11 +121,12 @@ impl Walk<'_> {
     fn other_server(&self, process: &Process) -> Option<Session> {
         let processes = &self.sessions.processes;
         let files = processes.open_files(process.pid).ok()?;
-        let parent = processes.open_files(processes.parent(process)?.pid).ok()?;
-        // Most have no such parent: connections are looked at for the others.
-        if files.sockets.is_empty() || sshd::listening(self.sessions, &parent).next().is_none() {
+        if files.sockets.is_empty() {
             return None;
         }
+        let parent = processes.open_files(processes.parent(process)?.pid).ok()?;
+        // Most have no such parent; only for the others connections are looked at.
+        sshd::listening(self.sessions, &parent).next()?;
         let held: BTreeSet<u32> = sshd::connections(self.sessions, &files).map(|one| one.inode).collect();
         // With several it would be a guess.
         let [only] = held.into_iter().collect::<Vec<u32>>()[..] else { return None };
