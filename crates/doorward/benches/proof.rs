@@ -25,7 +25,7 @@ fn main() {
         let text = std::fs::read_to_string(format!("../../examples/{name}.dw")).unwrap();
         measure(name, &policy(MemoryFiles::default().with("policy.dw", &text)), rounds);
     }
-    for sentences in [100usize, 1_000, 10_000] {
+    for sentences in [100usize, 600, 1_000, 10_000] {
         let text = generated(sentences / 2);
         let files = MemoryFiles::default().with("policy.dw", &text);
         measure(&format!("{sentences} sentences"), &policy(files), rounds.min(5));
