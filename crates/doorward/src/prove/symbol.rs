@@ -120,6 +120,9 @@ pub(super) struct Wanted {
     pub(super) value: u128,
 }
 
+/// Fields and the bits that they must have.
+type Wishes = Vec<(Arc<Field>, Wanted)>;
+
 impl Symbols<'_, '_> {
     /// Whether a register compares so to a constant.
     pub(super) fn compare(
@@ -373,7 +376,7 @@ pub(super) fn number(bytes: &[u8]) -> u128 {
 
 /// What fields must be for bytes to be these: none inside if that cannot be, none outside if it cannot be said.
 #[expect(clippy::option_option, reason = "cannot be said, cannot be, or this")]
-pub(super) fn wanted(bytes: &[Byte], data: &[u8]) -> Option<Option<Vec<(Field, Wanted)>>> {
+pub(super) fn wanted(bytes: &[Byte], data: &[u8]) -> Option<Option<Wishes>> {
     let mut fields: Vec<(Arc<Field>, Wanted)> = Vec::new();
     for (byte, value) in bytes.iter().zip(data) {
         match byte {
@@ -402,7 +405,7 @@ pub(super) fn wanted(bytes: &[Byte], data: &[u8]) -> Option<Option<Vec<(Field, W
             Byte::Mapped(..) | Byte::Opaque(..) => return None,
         }
     }
-    Some(Some(fields.into_iter().map(|(field, wanted)| ((*field).clone(), wanted)).collect()))
+    Some(Some(fields))
 }
 
 /// Whether an ordering is what an operation asks for.
