@@ -180,9 +180,10 @@ impl<'a> World<'a> {
     /// The sessions of this host.
     pub(crate) fn sessions(&mut self) -> Result<&Sessions, Failure> {
         if self.sessions.is_none() {
-            // Whoever would be locked out by a trial must not be missed.
-            let tried = self.wish.as_ref().is_some_and(|wish| wish.lasts.is_some());
-            let sessions = if tried { Sessions::ask_all() } else { Sessions::ask() };
+            // Whoever would be locked out must not be missed, nor who alone may go on.
+            let counts = |wish: &Wish<'_>| wish.lasts.is_some() || wish.careful || wish.alone;
+            let sessions =
+                if self.wish.as_ref().is_some_and(counts) { Sessions::ask_all() } else { Sessions::ask() };
             self.sessions = Some(sessions.map_err(|error| unread(&error))?);
         }
         self.sessions
