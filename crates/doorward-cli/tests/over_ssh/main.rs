@@ -261,7 +261,10 @@ fn the_first_policy_is_proposed() {
         assert!(!town.open(HTTP));
         town.run("confirm").says(0, &["confirmed: generation 1 is in force"]);
         let text = shell.ended(LONG);
-        text.says(0, &["confirmed: generation 1 is in force", "`doorward enable` has it loaded at every boot"]);
+        text.says(
+            0,
+            &["confirmed: generation 1 is in force", "`doorward enable` has it loaded at every boot"],
+        );
         assert!(town.lets_in());
         let policy = town.read("new.dw");
         assert!(policy.contains("\nallow ssh from 203.0.113.0/24, 2001:db8::/32"), "{policy}");
