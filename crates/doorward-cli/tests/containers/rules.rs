@@ -1,0 +1,146 @@
+//! The rules that Docker writes for two bridges, in the shape of each of its back ends.
+
+use crate::bench::Host;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+/// Ports of the host, and those of the container behind them.
+pub(crate) const PUBLISHED: [(u16, u16); 2] = [(8080, 80), (5433, 5432)];
+/// A bridge, its networks, and the container that publishes something.
+const BRIDGES: [(&str, [&str; 2]); 2] =
+    [("docker0", ["172.17.0.0/16", "fd17::/64"]), ("br-app", ["172.18.0.0/16", "fd18::/64"])];
+const CONTAINER: [&str; 2] = ["172.17.0.2", "fd17::2"];
+
+/// How Docker keeps its rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BackEnd {
+    /// `iptables`, which is the usual one.
+    Iptables,
+    /// `"firewall-backend": "nftables"`.
+    Nftables,
+}
+
+impl BackEnd {
+    /// Puts them in place, or anew: what was there of them goes.
+    pub(crate) fn load(self, host: &Host) {
+        for family in 0..2 {
+            match self {
+                BackEnd::Iptables => {
+                    let program = ["iptables-restore", "ip6tables-restore"][family];
+                    run(host, program, &[], &iptables(family));
+                }
+                BackEnd::Nftables => {
+                    run(host, "nft", &["-f", "-"], &nftables(family));
+                }
+            }
+        }
+    }
+
+    /// As they are now, without counters.
+    pub(crate) fn listed(self, host: &Host) -> String {
+        let tables: &[&str] = match self {
+            BackEnd::Iptables => &["ip nat", "ip filter", "ip6 nat", "ip6 filter"],
+            BackEnd::Nftables => &["ip docker-bridges", "ip6 docker-bridges"],
+        };
+        let list = |table: &&str| {
+            let words = format!("-s list table {table}");
+            run(host, "nft", &words.split(' ').collect::<Vec<_>>(), "")
+        };
+        // What iptables counts has no word to leave it out.
+        let text: String = tables.iter().map(list).collect();
+        let words = text.lines().map(|line| line.split(" counter").next().unwrap_or(line));
+        words.filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn run(host: &Host, program: &str, args: &[&str], input: &str) -> String {
+    host.inside(|| {
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.env("PATH", crate::bench::SEARCH).spawn().expect("the program is installed");
+        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program}: {errors}\n{input}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    })
+}
+
+/// What `iptables-restore` reads, which flushes the tables that it names.
+fn iptables(family: usize) -> String {
+    let (loopback, to) = [("127.0.0.0/8", "172.17.0.2"), ("::1/128", "[fd17::2]")][family];
+    let mut nat = String::from(
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n\
+         -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n",
+    );
+    // Writing to a String cannot fail.
+    let _ = writeln!(nat, "-A OUTPUT ! -d {loopback} -m addrtype --dst-type LOCAL -j DOCKER");
+    let mut filter = String::from(
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n:DOCKER - [0:0]\n:DOCKER-BRIDGE - [0:0]\n\
+         :DOCKER-CT - [0:0]\n:DOCKER-FORWARD - [0:0]\n:DOCKER-USER - [0:0]\n\
+         -A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-FORWARD\n-A DOCKER-FORWARD -j DOCKER-CT\n-A DOCKER-FORWARD -j DOCKER-BRIDGE\n",
+    );
+    for (port, inner) in PUBLISHED {
+        let _ = writeln!(
+            nat,
+            "-A DOCKER ! -i docker0 -p tcp -m tcp --dport {port} -j DNAT --to-destination {to}:{inner}"
+        );
+        let _ = writeln!(
+            filter,
+            "-A DOCKER -d {} ! -i docker0 -o docker0 -p tcp -m tcp --dport {inner} -j ACCEPT",
+            CONTAINER[family]
+        );
+    }
+    for (bridge, networks) in BRIDGES {
+        let _ = writeln!(nat, "-A POSTROUTING -s {} ! -o {bridge} -j MASQUERADE", networks[family]);
+        let _ = writeln!(
+            filter,
+            "-A DOCKER ! -i {bridge} -o {bridge} -j DROP\n-A DOCKER-BRIDGE -o {bridge} -j DOCKER\n\
+             -A DOCKER-CT -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
+             -A DOCKER-FORWARD -i {bridge} -j ACCEPT"
+        );
+    }
+    format!("{filter}COMMIT\n{nat}COMMIT\n")
+}
+
+/// Its own tables, one for each family.
+fn nftables(family: usize) -> String {
+    let table = ["ip docker-bridges", "ip6 docker-bridges"][family];
+    let (word, to) = [("ip", "172.17.0.2"), ("ip6", "[fd17::2]")][family];
+    let mut text = format!("table {table}\ndelete table {table}\ntable {table} {{\n");
+    let mut nat = String::new();
+    let mut forward = String::new();
+    let mut masquerade = String::new();
+    let mut accepts = String::new();
+    for (port, inner) in PUBLISHED {
+        let _ = writeln!(nat, "  iifname != \"docker0\" tcp dport {port} counter dnat to {to}:{inner}");
+        let _ = writeln!(accepts, "  {word} daddr {} tcp dport {inner} counter accept", CONTAINER[family]);
+    }
+    for (bridge, networks) in BRIDGES {
+        let own = if bridge == "docker0" { accepts.as_str() } else { "" };
+        let _ = writeln!(
+            text,
+            " chain in__{bridge} {{\n  ct state established,related counter accept\n  iifname \"{bridge}\" counter accept\n{own}  counter drop\n }}\n \
+             chain out__{bridge} {{\n  ct state established,related counter accept\n  counter accept\n }}"
+        );
+        let _ = writeln!(
+            forward,
+            "  oifname \"{bridge}\" jump in__{bridge}\n  iifname \"{bridge}\" jump out__{bridge}"
+        );
+        let _ = writeln!(
+            masquerade,
+            "  {word} saddr {} oifname != \"{bridge}\" counter masquerade",
+            networks[family]
+        );
+    }
+    let _ = write!(
+        text,
+        " chain nat-prerouting-and-output {{\n{nat} }}\n \
+         chain filter-FORWARD {{\n  type filter hook forward priority filter; policy accept;\n{forward} }}\n \
+         chain nat-PREROUTING {{\n  type nat hook prerouting priority dstnat; policy accept;\n  fib daddr type local counter jump nat-prerouting-and-output\n }}\n \
+         chain nat-OUTPUT {{\n  type nat hook output priority -100; policy accept;\n  fib daddr type local counter jump nat-prerouting-and-output\n }}\n \
+         chain nat-POSTROUTING {{\n  type nat hook postrouting priority srcnat; policy accept;\n{masquerade} }}\n}}\n"
+    );
+    text
+}
