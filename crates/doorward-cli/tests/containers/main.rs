@@ -2,7 +2,7 @@
 //!
 //! A server with two bridges and a container on each, the rules of Docker's iptables and nftables back ends, with and
 //! without its proxy. Each path is open without doorward, which is the control.
-#![allow(clippy::panic, reason = "a test fails so")]
+#![allow(clippy::panic, clippy::print_stderr, reason = "a test talks and fails so")]
 
 #[allow(dead_code, reason = "another test's tool")]
 #[path = "../real_clients/bench.rs"]
@@ -105,7 +105,7 @@ struct Town {
 
 impl Town {
     fn new(proxy: bool) -> Town {
-        let mut bench = Bench::new(&["outside", "server", "container", "other"]);
+        let bench = Bench::new(&["outside", "server", "container", "other"]);
         let wide = |addresses: [&str; 2]| [format!("{}/24", addresses[0]), format!("{}/64", addresses[1])];
         let (outside, office, server) = (wide(OUTSIDE), wide(OFFICE), wide(SERVER));
         bench.cable(
@@ -141,7 +141,9 @@ impl Town {
         town.listen("outside", FAR);
         town.listen("server", PROXIED);
         if proxy {
-            PUBLISHED.iter().for_each(|(port, _)| town.listen("server", *port));
+            for (port, _) in PUBLISHED {
+                town.listen("server", port);
+            }
         }
         town
     }
