@@ -16,7 +16,7 @@ pub(crate) const SERVER: [&str; 2] = ["203.0.113.2", "2001:db8::2"];
 /// A name of a user who exists inside the daemons' mounts only.
 const VISITOR: (&str, u32) = ("visitor", 59_099);
 /// Shell text: pseudo-terminals of the daemon's own.
-const TERMINALS: &str = "mount -t devpts -o ptmxmode=666,mode=620,gid=5 devpts /dev/pts
+pub(crate) const TERMINALS: &str = "mount -t devpts -o ptmxmode=666,mode=620,gid=5 devpts /dev/pts
     mkdir /run/sshd; mkdir -m 1777 /run/screen; : > /var/log/lastlog";
 /// How long anything may take.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -117,7 +117,7 @@ impl Stage {
         stage
     }
 
-    fn new() -> Stage {
+    pub(crate) fn new() -> Stage {
         for (program, package) in [("sshd", "openssh-server"), ("ssh", "openssh-client"), ("sudo", "sudo")] {
             need(program, package);
         }
@@ -157,7 +157,7 @@ impl Stage {
         Stage { bench }
     }
 
-    fn settings(&self, lines: &[&str]) -> String {
+    pub(crate) fn settings(&self, lines: &[&str]) -> String {
         let server = self.bench.host("server");
         let folder = server.folder().display();
         let common = format!(

@@ -154,13 +154,40 @@ fn some_kills_of_a_boot() {
     slice(Order::Boot, 6);
 }
 
+/// Every call of a command.
+fn whole(order: Order) {
+    let Some(calls) = calls(order) else { return };
+    sweep(order, calls.len(), &points(&calls), 6);
+}
+
 #[test]
-#[ignore = "long: every call of five commands"]
-fn all_kills() {
-    for order in [Order::Try, Order::Replace, Order::Confirm, Order::RollBack, Order::Boot] {
-        let Some(calls) = calls(order) else { return };
-        sweep(order, calls.len(), &points(&calls), 6);
-    }
+#[ignore = "long: every call"]
+fn all_kills_of_a_trial() {
+    whole(Order::Try);
+}
+
+#[test]
+#[ignore = "long: every call"]
+fn all_kills_of_a_replacement() {
+    whole(Order::Replace);
+}
+
+#[test]
+#[ignore = "long: every call"]
+fn all_kills_of_a_confirmation() {
+    whole(Order::Confirm);
+}
+
+#[test]
+#[ignore = "long: every call"]
+fn all_kills_of_a_rollback() {
+    whole(Order::RollBack);
+}
+
+#[test]
+#[ignore = "long: every call"]
+fn all_kills_of_a_boot() {
+    whole(Order::Boot);
 }
 
 /// Without the program's care for it, the test must find what is torn: half a change is seen as one.
