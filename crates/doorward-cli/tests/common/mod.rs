@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
 
 #[path = "../../../../tests/support/skip.rs"]
-mod skip;
+pub(crate) mod skip;
 
 use doorward::compile::{Options, Running, TABLE, compile, replace_with};
 use doorward::report::Origin;

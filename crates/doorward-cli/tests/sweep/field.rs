@@ -2,7 +2,7 @@
 
 use crate::common::{Answer, HOST4, HOST6, Pair, finish, start};
 use crate::tool::{Folder, Said};
-use crate::traced::{self, Fate, Run};
+use crate::traced::{self, Fate, Look, Run};
 use doorward::compile::TABLE;
 use doorward::ruleset::{Step, TableFamily, Transaction};
 use doorward_kernel::{CommitError, Scope};
@@ -69,6 +69,13 @@ impl Field {
         let mut command = self.folder.doorward();
         command.args(args);
         self.pair.on_host(|| traced::run(&command, self.folder.path(), fate))
+    }
+
+    /// The same, with a look before each call.
+    pub(crate) fn looked_at(&self, args: &[&str], look: Look<'_>) -> Run {
+        let mut command = self.folder.doorward();
+        command.args(args);
+        self.pair.on_host(|| traced::looked_at(&command, self.folder.path(), Fate::Runs, look))
     }
 
     pub(crate) fn status(&self) -> Value {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 #![cfg(target_arch = "x86_64")]
 
+mod blows;
 #[path = "../common/mod.rs"]
 mod common;
 mod deadline;
@@ -11,6 +12,7 @@ mod errors;
 mod field;
 mod load;
 mod orders;
+mod power;
 #[path = "../tool/mod.rs"]
 mod tool;
 mod traced;

@@ -41,6 +41,11 @@ const WHOLE_GROUP: WaitPidFlag = WaitPidFlag::__WALL;
 
 /// Runs a program with this fate. `folder` is for what it says.
 pub(crate) fn run(program: &Command, folder: &Path, fate: Fate) -> Run {
+    looked_at(program, folder, fate, &mut |_, _| {})
+}
+
+/// The same, with a look before each call: at the process, and at the call.
+pub(crate) fn looked_at(program: &Command, folder: &Path, fate: Fate, look: Look<'_>) -> Run {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let places = ["out", "err"].map(|name| folder.join(format!("{name}-{number}")));
@@ -60,7 +65,7 @@ pub(crate) fn run(program: &Command, folder: &Path, fate: Fate) -> Run {
         | Options::PTRACE_O_EXITKILL;
     ptrace::seize(leader, options).unwrap();
     kill(leader, Signal::SIGCONT).unwrap();
-    let mut watch = Watch { leader, fate, calls: Vec::new(), met: false, begun: false, pending: None };
+    let mut watch = Watch { look, leader, fate, calls: Vec::new(), met: false, begun: false, pending: None };
     let exit = watch.watch_its_end();
     let [out, err] = places.map(|place| {
         let text = fs::read(&place).unwrap();
@@ -70,7 +75,10 @@ pub(crate) fn run(program: &Command, folder: &Path, fate: Fate) -> Run {
     Run { exit, calls: watch.calls, met: watch.met, out, err }
 }
 
-struct Watch {
+pub(crate) type Look<'a> = &'a mut dyn FnMut(Pid, c_long);
+
+struct Watch<'a> {
+    look: Look<'a>,
     leader: Pid,
     fate: Fate,
     calls: Vec<c_long>,
@@ -81,7 +89,7 @@ struct Watch {
     pending: Option<(Pid, i32)>,
 }
 
-impl Watch {
+impl Watch<'_> {
     fn watch_its_end(&mut self) -> Option<i32> {
         let group = Pid::from_raw(-self.leader.as_raw());
         loop {
@@ -112,6 +120,7 @@ impl Watch {
     fn entered(&mut self, pid: Pid) {
         let call = call_of(pid);
         self.calls.push(call);
+        (self.look)(pid, call);
         match self.fate {
             Fate::Killed(at) if at == self.calls.len() => {
                 self.met = true;
@@ -139,21 +148,24 @@ fn is_entry(pid: Pid) -> bool {
     ptrace::syscall_info(pid).is_ok_and(|info| info.op == nix::libc::PTRACE_SYSCALL_INFO_ENTRY)
 }
 
+/// What a call that begins is about, where that is an open file: its handle is the first word.
+pub(crate) fn file_of(pid: Pid) -> Option<std::path::PathBuf> {
+    let handle = ptrace::getregs(pid).ok()?.rdi;
+    Some(format!("/proc/{pid}/fd/{handle}").into())
+}
+
 /// Which call begins.
-#[cfg(target_arch = "x86_64")]
 fn call_of(pid: Pid) -> c_long {
     // Whoever is gone made none.
     ptrace::getregs(pid).map_or(SYS_exit_group, |regs| regs.orig_rax.cast_signed())
 }
 
-#[cfg(target_arch = "x86_64")]
 fn set_call(pid: Pid, call: c_long) {
     let mut regs = ptrace::getregs(pid).unwrap();
     regs.orig_rax = call.cast_unsigned();
     ptrace::setregs(pid, regs).unwrap();
 }
 
-#[cfg(target_arch = "x86_64")]
 fn set_result(pid: Pid, result: i64) {
     let mut regs = ptrace::getregs(pid).unwrap();
     regs.rax = result.cast_unsigned();
