@@ -23,6 +23,7 @@ pub(super) fn enable(output: Output, state: &Path, host: &Host, terminal: &mut T
     let init = host.need_init()?;
     let start = init::program(host, state)?;
     let generation = confirmed(&host.path(state))?;
+    init::is_here(host, &start)?;
     let done = init::install(host, init, &start)?;
     if output.json {
         terminal.json(&json!({

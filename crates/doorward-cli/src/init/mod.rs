@@ -1,5 +1,6 @@
 //! What starts doorward at boot, whichever init system the host has: found, written, removed; loads nothing.
 
+mod disk;
 mod install;
 mod place;
 mod program;
@@ -7,6 +8,7 @@ mod run;
 mod state;
 mod texts;
 
+pub(crate) use disk::is_here;
 pub(crate) use install::{Done, install, remove};
 pub(crate) use program::program;
 pub(crate) use state::{Boots, boots};
