@@ -12,6 +12,7 @@ use doorward::compile::{self, Options, Running};
 use doorward::meaning::Host;
 use doorward::prove;
 use doorward::ruleset::Sealed;
+use doorward_kernel::CommitError;
 use std::collections::BTreeSet;
 
 /// Where SSH is, if nobody noted it.
@@ -26,8 +27,10 @@ pub(crate) struct Booted {
     idle: bool,
     /// What the disk says of confirmations.
     pointer: Option<Pointer>,
-    /// The generation that was loaded.
+    /// The generation that was loaded, or tried last where nobody said how that went.
     pub generation: Option<u64>,
+    /// The number in the kernel of what is built in, once that was tried.
+    emergency: Option<u8>,
     /// The doors of what is built in, if that was loaded.
     pub ports: BTreeSet<u16>,
 }
@@ -35,6 +38,11 @@ pub(crate) struct Booted {
 impl Booted {
     pub(super) fn seen(&mut self, table: bool, pointer: Option<Pointer>) {
         (self.idle, self.pointer) = (table, pointer);
+    }
+
+    /// The number in the kernel of what was tried last.
+    pub(super) fn number(&self, store: Option<&Store>) -> Option<u8> {
+        self.emergency.or_else(|| Some(store?.index(self.generation?).ok()?.kernel))
     }
 }
 
@@ -53,11 +61,10 @@ impl World<'_> {
         };
         let Some((id, store)) = id.zip(self.store) else { return Ok(Event::Failed) };
         let sealed = artifact(store, id)?;
+        self.booted.generation = Some(id);
         match self.socket.load_sealed(&sealed, None) {
-            Ok(()) => {
-                self.booted.generation = Some(id);
-                Ok(Event::Done)
-            }
+            Ok(()) => Ok(Event::Done),
+            Err(CommitError::NoAnswer) => Ok(Event::Unknown),
             Err(error) => Err(Failure::new(Exit::System, format!("generation {id}: {error}")).into()),
         }
     }
@@ -77,17 +84,18 @@ impl World<'_> {
         let policy = compile::emergency(&ports);
         // Nothing on the disk may be taken for it.
         let unknown = (1..=LAST).rev().find(|number| self.on_disk(*number).is_none());
-        let options = Options { generation: unknown.unwrap_or(LAST), ..Options::default() };
+        let number = unknown.unwrap_or(LAST);
+        (self.booted.generation, self.booted.emergency) = (None, Some(number));
+        let options = Options { generation: number, ..Options::default() };
         let (table, _) = prove::compiled(&policy, &Host::default(), &options, &BySide::of(&policy));
         let Some(table) = table else {
             return Err(Failure::new(Exit::System, "what is built in was not proven").into());
         };
         let transaction = compile::replace(&Running::default(), table);
+        self.booted.ports = ports;
         match self.socket.load(&transaction, None) {
-            Ok(()) => {
-                self.booted.ports = ports;
-                Ok(Event::Done)
-            }
+            Ok(()) => Ok(Event::Done),
+            Err(CommitError::NoAnswer) => Ok(Event::Unknown),
             Err(error) => Err(explained(&error, &transaction, &self.socket).into()),
         }
     }

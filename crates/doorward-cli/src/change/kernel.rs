@@ -11,6 +11,7 @@ use doorward::prove::{self, Claim};
 use doorward::ruleset::{Checked, Transaction};
 use doorward_kernel::{CommitError, Generation};
 use rustix::io::Errno;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// Others change the ruleset: so often a step that needs no new decision is tried again.
@@ -20,7 +21,7 @@ impl World<'_> {
     pub(super) fn look(&mut self) -> Result<Event, Stop> {
         self.held = None;
         let held = self.looked_at()?;
-        let own = self.ready.as_ref().map(|ready| ready.number);
+        let own = self.ready.as_ref().map(|ready| ready.number).or_else(|| self.booted.number(self.store));
         let pointer = match self.store.map(Store::confirmed).transpose() {
             Ok(pointer) => pointer.flatten(),
             Err(failure) => {
@@ -66,12 +67,38 @@ impl World<'_> {
         let held = self.looked_at()?;
         let Some(ready) = self.ready.as_mut() else { return Ok(Event::Failed) };
         let mut table = ready.table.clone();
+        self.replaced = Some(Rc::clone(&held));
         let hits = held.table.as_ref().map(counted).unwrap_or_default();
         carry_counters(&mut table, &hits);
         let running = held.table.as_ref().map(Running::of).unwrap_or_default();
         self.expected = Some((*table).clone());
         let transaction = replace(&running, table);
         self.send(&transaction, Some(held.seen))
+    }
+
+    /// Puts back what was there before. What cannot be put back stays in force, and is never confirmed.
+    pub(super) fn restore(&mut self) -> Result<Event, Stop> {
+        let held = self.held()?;
+        let Some(replaced) = self.replaced.clone() else { return Ok(Event::Failed) };
+        let before = replaced.table.as_ref();
+        if held.table.is_none() {
+            return Ok(if before.is_none() { Event::Done } else { Event::Gone });
+        }
+        let Some(transaction) = compile::back(held.table.as_ref(), before) else {
+            let message = "what was in force before had lists that are gone, and cannot be put back";
+            return Err(Failure::new(Exit::System, message)
+                .way_out("`doorward apply` puts a policy in force again")
+                .into());
+        };
+        let event = self.send(&transaction, Some(held.seen))?;
+        if event == Event::Done
+            && let (Some(there), Some(before)) = (self.held()?.table, before)
+            && let Some(why) = compile::differs(&there, before)
+        {
+            let message = format!("what was in force before is not what the kernel holds now: {why}");
+            return Err(Failure::new(Exit::System, message).into());
+        }
+        Ok(event)
     }
 
     fn send(&mut self, transaction: &Checked<Transaction>, seen: Option<Generation>) -> Result<Event, Stop> {

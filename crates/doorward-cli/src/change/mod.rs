@@ -54,6 +54,8 @@ pub(crate) struct World<'a> {
     prepared: Option<Prepared<'a>>,
     /// What the kernel should hold after the last change.
     expected: Option<Table>,
+    /// What was there before it was replaced.
+    replaced: Option<Rc<Held>>,
     /// The generation that judged before a trial.
     before: Option<Table>,
     /// What a boot has seen.
@@ -104,6 +106,7 @@ impl<'a> World<'a> {
             held: None,
             prepared: None,
             expected: None,
+            replaced: None,
             before: None,
             booted: Booted::default(),
             waits: false,
@@ -154,6 +157,7 @@ impl<'a> World<'a> {
                 }
                 Ok(event)
             }),
+            Step::Restore => self.restore(),
             Step::Wait => self.wait(terminal),
             Step::Disarm => self.disarm(),
             Step::Confirm => self.confirm(),
@@ -234,17 +238,23 @@ impl<'a> World<'a> {
     }
 
     fn discard(&mut self) -> Event {
-        // It stays among those that were kept and never confirmed; the oldest go by themselves.
+        // It stays among those that were kept and never confirmed; the oldest go by themselves. But whatever has its
+        // number in the kernel is not taken for it: that is never confirmed.
+        let saved = self.ready.take().and_then(|ready| ready.id);
+        if let Some((writer, id)) = self.writer.zip(saved)
+            && let Err(failure) = writer.disown(id)
+        {
+            self.failures.push(failure);
+        }
         self.prepared = None;
-        self.ready = None;
         Event::Done
     }
 
     /// The end: the kernel takes its time when the socket is closed, and the end of the process gives the memory back.
     pub(crate) fn close(self) {
-        let World { socket, ready, expected, before, .. } = self;
+        let World { socket, ready, expected, before, replaced, .. } = self;
         drop(socket);
-        std::mem::forget((ready, expected, before));
+        std::mem::forget((ready, expected, before, replaced));
     }
 
     /// What the kernel holds now.

@@ -35,6 +35,8 @@ const CONFIRMED: &str = "confirmed";
 const INDEX: &str = "index";
 /// What boot loads.
 const ARTIFACT: &str = "artifact";
+/// That what the kernel made of it was not what was meant.
+const DISOWNED: &str = "disowned";
 /// No index and no pointer is larger: a host with 100,000 users and interfaces stays below.
 const LARGEST_INDEX: u64 = 1 << 26;
 
@@ -92,7 +94,13 @@ impl Store {
     /// The generation that has this number in the kernel; of several the latest.
     pub(crate) fn in_kernel(&self, number: u8) -> Option<u64> {
         let numbers = self.numbers().unwrap_or_default();
-        numbers.into_iter().rev().find(|one| self.index(*one).is_ok_and(|index| index.kernel == number))
+        let has_number = |one: &u64| self.index(*one).is_ok_and(|index| index.kernel == number);
+        numbers.into_iter().rev().find(has_number).filter(|one| !self.is_disowned(*one))
+    }
+
+    /// Whether what the kernel made of it was not what was meant.
+    fn is_disowned(&self, generation: u64) -> bool {
+        self.folder(generation).is_ok_and(|folder| folder.file(DISOWNED).is_ok_and(|file| file.is_some()))
     }
 
     /// Which generation is confirmed, and which were before; none if none ever was.

@@ -3,7 +3,7 @@
 use super::index::{Draft, Index, Who};
 use super::moment::Moment;
 use super::pointer::{Confirmation, Pointer};
-use super::{ARTIFACT, CONFIRMED, GENERATIONS, INDEX, Store, text_name};
+use super::{ARTIFACT, CONFIRMED, DISOWNED, GENERATIONS, INDEX, Store, text_name};
 use crate::exit::{Exit, Failure};
 use crate::folder::Folder;
 use crate::lock::Lock;
@@ -94,6 +94,13 @@ impl<'l> Writer<'l> {
         }
         let text = index.text().map_err(|error| folder.failed(INDEX, "be written", &error.into()))?;
         write(folder, INDEX, text.as_bytes())?;
+        folder.sync()
+    }
+
+    /// Notes that what the kernel made of a generation was not what was meant.
+    pub(crate) fn disown(&self, generation: u64) -> Result<(), Failure> {
+        let folder = self.store.folder(generation)?;
+        write(&folder, DISOWNED, &[])?;
         folder.sync()
     }
 

@@ -123,7 +123,8 @@ fn confirms(count: usize, hosts: usize) {
                             }
                             Judge::New
                         }
-                        (Some(4), [Judge::New, Judge::Old]) => {
+                        // On a machine with much else to do all of it may come too late.
+                        (Some(4), [Judge::New, Judge::Old] | [Judge::Old]) => {
                             assert!(said.err.contains("too late: the trial is over"), "{said:#?}");
                             Judge::Old
                         }

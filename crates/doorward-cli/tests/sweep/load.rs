@@ -5,6 +5,7 @@ use crate::common::{Answer, HOST4, HOST6, finish, start};
 use crate::field::Field;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -29,14 +30,16 @@ struct Seen {
     sent_again: u64,
 }
 
-/// TCP segments that this namespace had to send once more.
+/// TCP segments that this namespace had to send once more as they were lost: what was sent again too early, on a
+/// machine with other things to do, the other end says it has twice.
 fn sent_again() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
-    let [names, values] = [0, 1].map(|nth| {
-        text.lines().filter(|line| line.starts_with("Tcp:")).nth(nth).unwrap().split(' ').collect::<Vec<_>>()
-    });
-    let at = names.iter().position(|name| *name == "RetransSegs").unwrap();
-    values[at].parse().unwrap()
+    let count = |file: &str, kind: &str, name: &str| -> u64 {
+        let text = std::fs::read_to_string(Path::new("/proc/thread-self/net").join(file)).unwrap();
+        let mut lines = text.lines().filter(|line| line.starts_with(kind)).map(|line| line.split(' '));
+        let at = lines.next().unwrap().position(|one| one == name).unwrap();
+        lines.next().unwrap().nth(at).unwrap().parse().unwrap()
+    };
+    count("snmp", "Tcp:", "RetransSegs").saturating_sub(count("netstat", "TcpExt:", "TCPDSACKRecv"))
 }
 
 /// Both ends of a TCP flow from outside.
@@ -71,7 +74,7 @@ fn carry([client, server]: [TcpStream; 2], stop: &AtomicBool) -> (u64, u64) {
         drop(client);
         taken.join().unwrap()
     });
-    (bytes, sent_again() - before)
+    (bytes, sent_again().saturating_sub(before))
 }
 
 /// What is sent and what arrives until it is told to stop. Each packet to the shut port is new, as none of them leaves
@@ -129,7 +132,7 @@ fn under_load(what: &str, times: usize, mut change: impl FnMut(&Field, usize)) -
     let rate = seen.shut * 1000 / u64::try_from(began.elapsed().as_millis()).unwrap().max(1);
     println!(
         "{what}: {times} times under {rate} shut packets/s: {} leaked of {}, {lost} lost of {}; a TCP flow of {} MiB: {} \
-         segments sent again",
+         segments lost",
         seen.leaked,
         seen.shut,
         seen.open,

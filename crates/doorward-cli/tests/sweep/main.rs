@@ -12,6 +12,7 @@ mod errors;
 mod field;
 mod load;
 mod orders;
+mod otherwise;
 mod power;
 #[path = "../tool/mod.rs"]
 mod tool;

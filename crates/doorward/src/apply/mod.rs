@@ -49,6 +49,8 @@ pub enum Step {
     Replace,
     /// Read back what the kernel holds, and prove that it is what was meant.
     ReadBack,
+    /// Put back what was in force before it was replaced.
+    Restore,
     /// Wait for the trial to end, in one way or the other.
     Wait,
     /// End the trial in the kernel.
@@ -168,7 +170,8 @@ pub enum Ending {
     NotShown,
     /// What the kernel held was not what was meant, and was taken back.
     NotAsMeant,
-    /// What is in force is not what was meant; the next boot loads what was confirmed before.
+    /// What is in force is not what was meant, and what was there before could not be put back; the next boot loads what
+    /// was confirmed before.
     InForceOtherwise,
     /// The kernel did not end the trial: it ends by itself in its time.
     NotEnded,

@@ -70,9 +70,10 @@ impl Machine {
             (Step::Replace, Event::Done) => Step::ReadBack,
             (Step::Arm | Step::Replace | Step::Confirm, Event::Raced) => self.again(),
             // Whether it was taken is seen in the kernel.
-            (Step::Arm | Step::Replace | Step::Confirm | Step::Disarm | Step::Load(_), Event::Unknown) => {
-                self.find_out()
-            }
+            (
+                Step::Arm | Step::Replace | Step::Restore | Step::Confirm | Step::Disarm | Step::Load(_),
+                Event::Unknown,
+            ) => self.find_out(),
             (Step::Arm | Step::Replace, _) => self.end_after(Step::Discard, E::NotTaken),
 
             (Step::ReadBack, Event::Done) => match self.order {
@@ -83,9 +84,14 @@ impl Machine {
             (Step::ReadBack, Event::Gone) => Step::End(E::Gone),
             (Step::ReadBack, _) => match self.order {
                 Order::Try { .. } => self.end_after(Step::Disarm, E::NotAsMeant),
-                // There is nothing to go back to.
-                _ => Step::End(E::InForceOtherwise),
+                _ => Step::Restore,
             },
+
+            (Step::Restore, Event::Done) => self.end_after(Step::Discard, E::NotAsMeant),
+            (Step::Restore, Event::Gone) => Step::End(E::Gone),
+            (Step::Restore, Event::Raced) => self.again(),
+            // What was discarded is not confirmed later.
+            (Step::Restore, _) => self.end_after(Step::Discard, E::InForceOtherwise),
 
             (Step::Wait, Event::Confirmed) => Step::End(E::Confirmed),
             (Step::Wait, Event::Over) => self.end_after(Step::Settle, E::Expired),
@@ -151,6 +157,7 @@ impl Machine {
         }
         match self.at {
             Step::Confirm => Step::End(Ending::Busy),
+            Step::Restore => self.end_after(Step::Discard, Ending::InForceOtherwise),
             // What cannot be cleared away now is so by the next command.
             step @ (Step::Settle | Step::Forget) => step,
             _ => self.end_after(Step::Discard, Ending::Busy),
@@ -185,6 +192,11 @@ impl Machine {
             (Step::Arm, Kernel::Armed { own: true }) | (Step::Replace, Kernel::Quiet { own: true, .. }) => {
                 Step::ReadBack
             }
+            (Step::Restore, Kernel::Quiet { own: true, .. }) => {
+                self.end_after(Step::Discard, Ending::InForceOtherwise)
+            }
+            (Step::Restore, Kernel::Nothing) if !self.from_nothing => Step::End(Ending::Gone),
+            (Step::Restore, _) => self.end_after(Step::Discard, Ending::NotAsMeant),
             (Step::Confirm, Kernel::Quiet { .. }) => self.end_after(Step::Point, Ending::Confirmed),
             (Step::Confirm, Kernel::Over) => self.end_after(Step::Settle, Ending::Late),
             (Step::Confirm, Kernel::Armed { .. }) => Step::End(Ending::NotTaken),

@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 pub use emergency::{emergency, is_emergency};
 pub use held::{bridges, carried, in_force, is_carried, stands_by_name};
 pub use replace::{
-    Counted, Running, carry_counters, counted, generation_of, replace, replace_with, transition,
+    Counted, Running, back, carry_counters, counted, generation_of, replace, replace_with, transition,
 };
 pub use same::{differs, is_list};
 pub use trial::{

@@ -3,7 +3,7 @@
 use super::TABLE;
 use crate::ruleset::{
     Chain, Checked, Element, Elements, Expr, Rule, Set, Step, Table, TableFamily, Transaction, comment_of,
-    udata_kind,
+    set_flags, udata_kind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -129,6 +129,26 @@ pub fn transition(held: Option<&Table>, wanted: Table) -> Transaction {
     }
     retire(&running, &next, steps);
     transaction
+}
+
+/// Back to our table as it was read before a change, from what is there now. None where a list would have to be made
+/// again: who reads a table for a change leaves the elements of lists alone.
+#[must_use]
+pub fn back(held: Option<&Table>, before: Option<&Table>) -> Option<Checked<Transaction>> {
+    let Some(before) = before else { return Some(super::clear()) };
+    let running = held.map(Running::of).unwrap_or_default();
+    let mut wanted = before.clone();
+    let gone = wanted.sets.iter_mut().filter(|set| !running.sets.contains(&set.name));
+    for set in gone {
+        if super::is_list(set) {
+            return None;
+        }
+        if set.flags & set_flags::EVAL != 0 {
+            // What packets fill begins anew.
+            set.elements = Elements::Full(Vec::new());
+        }
+    }
+    Some(Checked::vouched(transition(held, wanted)))
 }
 
 /// Leaves out sets and objects that no rule names.

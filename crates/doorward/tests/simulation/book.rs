@@ -44,6 +44,8 @@ pub(crate) struct Gen {
 pub(crate) enum Move {
     Arm(Gen),
     Replace(Gen),
+    /// Back to a table.
+    Restore(usize),
     Load(Gen),
     Confirm,
     Disarm,
@@ -192,6 +194,7 @@ impl Book {
                 let running = held.map(Running::of).unwrap_or_default();
                 Some(plain(compile::replace(&running, self.checked(new).table.clone())))
             }
+            Move::Restore(before) => compile::back(held, self.entries[before].table.as_ref()).map(plain),
             Move::Load(new) => {
                 // Whatever may be there goes in the same transaction.
                 let mut all = Transaction::create(&self.checked(new).table);

@@ -21,6 +21,8 @@ pub(crate) struct Kept {
     pub(crate) written: Written,
     /// Its checksum is wrong.
     pub(crate) damaged: bool,
+    /// What the kernel made of it was not what was meant.
+    pub(crate) disowned: bool,
 }
 
 impl Kept {
@@ -72,7 +74,8 @@ impl Disk {
 
     /// The generation with this number in the kernel; of several the latest.
     pub(crate) fn in_kernel(&self, number: u8) -> Option<&Kept> {
-        self.kept.iter().rev().find(|kept| kept.who.number == number && kept.is_good())
+        let latest = self.kept.iter().rev().find(|kept| kept.who.number == number && kept.is_good());
+        latest.filter(|kept| !kept.disowned)
     }
 
     /// What boot may load.
@@ -97,7 +100,7 @@ impl Disk {
             }
             match self.kept.iter_mut().find(|one| one.id == id) {
                 Some(one) => one.written = written,
-                None => self.kept.push(Kept { id, who, written, damaged: false }),
+                None => self.kept.push(Kept { id, who, written, damaged: false, disowned: false }),
             }
         }
         Went::Through
@@ -126,10 +129,10 @@ impl Disk {
     }
 
     pub(crate) fn discard(&mut self, id: u32) -> Went {
-        if self.mood == Mood::ReadOnly {
+        if self.mood != Mood::Well {
             return Went::Refused;
         }
-        self.kept.retain(|one| one.id != id);
+        self.kept.iter_mut().filter(|one| one.id == id).for_each(|one| one.disowned = true);
         Went::Through
     }
 

@@ -88,7 +88,7 @@ const ANYWHERE: [Fault; 11] = [
 const SENDING: [Fault; 6] = [F::Refused, F::Raced, F::FlushMid, F::DeadlineMid, F::Taken, F::NotTaken];
 
 /// All steps but the last.
-pub(crate) const STEPS: [Step; 16] = [
+pub(crate) const STEPS: [Step; 17] = [
     Step::Look,
     Step::Save,
     Step::Discard,
@@ -97,6 +97,7 @@ pub(crate) const STEPS: [Step; 16] = [
     Step::Arm,
     Step::Replace,
     Step::ReadBack,
+    Step::Restore,
     Step::Wait,
     Step::Disarm,
     Step::Confirm,
@@ -120,12 +121,16 @@ fn possible(step: Step) -> Vec<Fault> {
     match step {
         Step::Look | Step::Cut => all.push(F::Refused),
         Step::Save | Step::Discard | Step::Point => all.extend([F::Refused, F::DiskFull, F::ReadOnly]),
-        Step::Arm | Step::Replace | Step::Confirm => {
+        Step::Arm | Step::Replace | Step::Restore | Step::Confirm => {
             all.extend(SENDING);
             all.push(F::RacedOn);
         }
         Step::Settle | Step::Forget | Step::Disarm | Step::Load(_) => all.extend(SENDING),
-        Step::ReadBack => all.extend([F::Refused, F::Unequal]),
+        Step::ReadBack => {
+            all.push(F::Refused);
+            // Only this leads to what puts back.
+            all.extend([F::Unequal; 12]);
+        }
         Step::Wait => all.extend([F::Refused, F::Interrupted, F::Hangup]),
         Step::End(_) => all.clear(),
     }
@@ -152,9 +157,10 @@ impl Counts {
         // What is seldom reached is hit harder.
         let percent = match step {
             Step::Load(Which::Previous) => 95,
-            Step::Load(Which::Emergency) | Step::Forget | Step::Discard => 90,
+            Step::Load(Which::Emergency) | Step::Forget | Step::Discard | Step::Restore => 90,
             Step::Settle | Step::Disarm | Step::Confirm => 65,
             Step::Load(Which::Confirmed) => 45,
+            Step::ReadBack => 35,
             Step::Look => 10,
             _ => 20,
         };

@@ -23,7 +23,7 @@ use fault::Counts;
 use std::fmt::Write;
 
 /// So many lives in the gate.
-const CASES: u64 = 120_000;
+const CASES: u64 = 150_000;
 /// So often each pair of step and fault must be reached then.
 const LEAST: u64 = 100;
 

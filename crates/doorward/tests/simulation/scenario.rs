@@ -181,7 +181,11 @@ impl World<'_> {
         self.check()?;
         self.talk()?;
         let pointed = self.disk.bootable(0).map(|kept| kept.who);
-        let known = self.disk.kept.iter().any(|kept| Some(kept.who) == self.force && kept.is_good());
+        let known = self
+            .disk
+            .kept
+            .iter()
+            .any(|kept| Some(kept.who) == self.force && kept.is_good() && !kept.disowned);
         if known && pointed != self.force {
             return Err(format!("{pointed:?} boots, and {:?} is in force", self.force));
         }

@@ -21,6 +21,8 @@ pub(crate) struct Session {
     /// What it puts in force or on trial.
     pub(crate) own: Option<Gen>,
     saved: Option<u32>,
+    /// What was there before it was replaced.
+    replaced: usize,
     /// Whether it ends connections that the new policy blocks.
     cuts: bool,
     raced_on: bool,
@@ -57,6 +59,7 @@ impl World<'_> {
             policy,
             own: None,
             saved: None,
+            replaced: NONE,
             cuts: self.random.percent(30),
             raced_on: false,
             steps: 0,
@@ -190,6 +193,7 @@ impl World<'_> {
             Step::Arm | Step::Replace => {
                 let own = one.own.ok_or("nothing was saved")?;
                 let what = if one.step == Step::Arm { Move::Arm(own) } else { Move::Replace(own) };
+                one.replaced = self.kernel.table;
                 let before = self.trials.len();
                 let event = self.send(one, what, true, fault)?;
                 if self.trials.len() > before {
@@ -206,6 +210,14 @@ impl World<'_> {
             Step::Disarm => self.send(one, Move::Disarm, false, fault)?,
             Step::Forget => self.forget(one, fault)?,
             Step::ReadBack => self.read_back(one, fault),
+            Step::Restore if self.kernel.table == NONE => {
+                if one.replaced == NONE {
+                    Event::Done
+                } else {
+                    Event::Gone
+                }
+            }
+            Step::Restore => self.send(one, Move::Restore(one.replaced), true, fault)?,
             Step::Wait => return Ok(self.wait(one, fault)),
             Step::Point => {
                 let judging = self.book.entry(self.kernel.table).judging();
@@ -290,6 +302,7 @@ impl World<'_> {
             Led::Nothing if what == Move::Confirm => Event::Late,
             Led::Nothing => Event::Done,
             Led::Refused if what == Move::Disarm => Event::Gone,
+            Led::Refused if matches!(what, Move::Restore(_)) => Event::Failed,
             Led::Refused if what == Move::Confirm => Event::Late,
             Led::Refused => return Err(format!("the kernel refuses {what:?}")),
             Led::To(id, time) => {

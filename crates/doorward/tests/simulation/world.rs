@@ -187,6 +187,7 @@ impl<'a> World<'a> {
                 }
                 self.settled(Some(new));
             }
+            Move::Restore(before) => self.settled(self.book.entry(before).under),
             Move::Load(new) => {
                 if new != EMERGENCY && !self.good.contains(&new) {
                     return Err(format!("{new:?} boots and was never confirmed"));
