@@ -323,7 +323,7 @@ fn sweep(host: &Host, file: &str, begin: usize, step: usize, check: impl Fn(&Sai
     tried
 }
 
-/// Bytes that go bad, one at a time; a part of them each.
+/// Bytes that go bad, one at a time; a part of them each. That all of them are noticed is in `store/tests/damage.rs`.
 #[test]
 fn some_flips_of_a_byte() {
     let Some(host) = Host::new() else { return };
@@ -333,19 +333,12 @@ fn some_flips_of_a_byte() {
     assert!(tried > 50, "{tried}");
 }
 
+/// What is cut off is no whole one, either.
 #[test]
-#[ignore = "takes many minutes: every byte of all that boot reads"]
-fn all_flips_of_a_byte() {
+fn some_ends_that_are_missing() {
     let Some(host) = Host::new() else { return };
-    let artifact = sweep(&host, "generations/2/artifact", 0, 1, fell_back);
-    let index = sweep(&host, "generations/2/index", 0, 1, fell_back);
-    let pointer = sweep(&host, "confirmed", 0, 1, |said| emergency(said, "2222/tcp"));
-    println!(
-        "flips of a byte: {artifact} of an artifact, {index} of an index, {pointer} of the pointer: none was loaded"
-    );
-    // Cut off anywhere it is none, either.
     let whole = fs::read(host.path("generations/2/artifact")).unwrap();
-    for end in (0..whole.len()).step_by(13) {
+    for end in (0..whole.len()).step_by(997) {
         fs::write(host.path("generations/2/artifact"), &whole[..end]).unwrap();
         fell_back(&host.boot());
         host.down();

@@ -181,11 +181,9 @@ impl World<'_> {
         self.check()?;
         self.talk()?;
         let pointed = self.disk.bootable(0).map(|kept| kept.who);
-        let known = self
-            .disk
-            .kept
-            .iter()
-            .any(|kept| Some(kept.who) == self.force && kept.is_good() && !kept.disowned);
+        // What was disowned is not known, whatever else had its number.
+        let known = self.force.and_then(|who| self.disk.in_kernel(who.number));
+        let known = known.is_some_and(|kept| Some(kept.who) == self.force);
         if known && pointed != self.force {
             return Err(format!("{pointed:?} boots, and {:?} is in force", self.force));
         }

@@ -1,15 +1,20 @@
 //! Every file of a generation, cut short and with a byte turned: it is noticed and named.
 
-use super::{Place, draft, read_all, with_list};
+use super::{Draft, Place, draft, read_all, with_list};
 use crate::exit::{Exit, Failure};
 use crate::host::Facts;
 use std::fs;
 use std::path::Path;
 
 /// Changes of a file, one after the other; each but the last is undone.
-fn damages(path: &Path, mut check: impl FnMut(&str)) {
+fn damages(path: &Path, check: impl FnMut(&str)) {
+    let length = fs::metadata(path).unwrap().len();
+    damages_each(path, usize::try_from(length / 40).unwrap().max(1), check);
+}
+
+/// The same at every so many bytes; how many there were.
+fn damages_each(path: &Path, step: usize, mut check: impl FnMut(&str)) -> usize {
     let whole = fs::read(path).unwrap();
-    let step = (whole.len() / 40).max(1);
     for at in (0..whole.len()).step_by(step) {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
@@ -21,6 +26,31 @@ fn damages(path: &Path, mut check: impl FnMut(&str)) {
     fs::write(path, [&whole[..], b"\n"].concat()).unwrap();
     check("longer");
     fs::write(path, &whole).unwrap();
+    whole.len().div_ceil(step)
+}
+
+/// Row 89 of the promises: each byte of all that boot reads is turned, and each file cut off there; none is taken for
+/// what was written. What boot does then is in `tests/boot.rs`.
+#[test]
+#[ignore = "long: ten thousand files, each summed"]
+fn every_byte_that_boot_reads() {
+    let place = Place::new();
+    let (record, facts) = (with_list(1), Facts::default());
+    let artifact: Vec<u8> =
+        (0..4096u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let number = place.confirmed(&Draft { artifact: Some(&artifact), ..draft(&record, &facts) });
+    let store = place.store();
+    let file = |name: &str| place.at(&format!("generations/{number}/{name}"));
+    let counts = [
+        damages_each(&file("artifact"), 1, |how| assert!(store.artifact(number).is_err(), "artifact, {how}")),
+        damages_each(&file("index"), 1, |how| {
+            assert!(store.index(number).is_err() && store.artifact(number).is_err(), "index, {how}");
+        }),
+        damages_each(&place.at("confirmed"), 1, |how| assert!(store.confirmed().is_err(), "pointer, {how}")),
+    ];
+    println!("each of {counts:?} bytes of artifact, index, pointer turned, and cut off there: refused");
+    assert_eq!(counts[0], 4096);
+    assert_eq!(store.artifact(number).unwrap(), Some(artifact));
 }
 
 #[test]
