@@ -48,8 +48,7 @@ fn every_byte_that_boot_reads() {
         }),
         damages_each(&place.at("confirmed"), 1, |how| assert!(store.confirmed().is_err(), "pointer, {how}")),
     ];
-    println!("each of {counts:?} bytes of artifact, index, pointer turned, and cut off there: refused");
-    assert_eq!(counts[0], 4096);
+    assert!(counts[0] == 4096 && counts.iter().all(|count| *count > 200), "{counts:?}");
     assert_eq!(store.artifact(number).unwrap(), Some(artifact));
 }
 
