@@ -204,7 +204,9 @@ impl Machine {
 
             (Step::Wait, Kernel::Armed { own: true }) => self.end_after(Step::Disarm, Ending::RolledBack),
             (Step::Wait, Kernel::Quiet { own: true, .. }) => Step::End(Ending::Confirmed),
-            (Step::Wait, Kernel::Quiet { .. } | Kernel::Armed { .. }) => Step::End(Ending::Expired),
+            (Step::Wait, Kernel::Quiet { .. }) => Step::End(Ending::Expired),
+            // Below the trial of another may be what was on trial here and was confirmed.
+            (Step::Wait, Kernel::Armed { .. }) => Step::End(Ending::Unsure),
             (Step::Disarm, Kernel::Armed { .. }) => Step::End(Ending::NotEnded),
             (Step::Disarm, Kernel::Over | Kernel::Quiet { .. }) => Step::Settle,
 
