@@ -38,7 +38,9 @@ fn the_json_grammar_knows_the_words() {
     let text = read("doorward.tmLanguage.json");
     let mut known = BTreeSet::new();
     for line in text.lines().filter(|line| line.contains("\"match\": ")) {
-        for group in line.split('(').skip(1).filter(|group| group.starts_with(|c: char| c.is_ascii_lowercase())) {
+        for group in
+            line.split('(').skip(1).filter(|group| group.starts_with(|c: char| c.is_ascii_lowercase()))
+        {
             known.extend(group.split(')').next().unwrap().split('|'));
         }
     }
