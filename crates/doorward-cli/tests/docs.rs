@@ -18,13 +18,18 @@ use std::process::{Command, Stdio};
 use tool::{Folder, Said};
 
 /// What the pages speak of: an uplink in both families, another interface, two bridges.
-const NETWORK: &str = "ip link set lo up
-    ip link add eth0 type dummy && ip link set eth0 up
-    ip addr add 203.0.113.2/24 dev eth0 && ip addr add 2001:db8::2/64 dev eth0 nodad
-    ip route add default via 203.0.113.1 && ip -6 route add default via 2001:db8::1
-    ip link add eth1 type dummy && ip link set eth1 up
-    ip link add docker0 type bridge && ip link set docker0 up
-    ip link add br-1a2b3c type bridge && ip link set br-1a2b3c up";
+const NETWORK: &str = "
+ip link set lo up
+ip link add eth0 type veth peer name far0
+ip link add eth1 type veth peer name far1
+ip link add docker0 type bridge
+ip link add br-1a2b3c type bridge
+for name in eth0 far0 eth1 far1 docker0 br-1a2b3c; do ip link set $name up; done
+ip addr add 203.0.113.2/24 dev eth0
+ip addr add 2001:db8::2/64 dev eth0 nodad
+ip route add default via 203.0.113.1
+ip -6 route add default via 2001:db8::1
+";
 const ACCOUNTS: &str = "root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/:/bin/false\n\
                         postfix:x:105:113::/:/bin/false\n";
 
@@ -52,11 +57,11 @@ impl Host {
         fs::create_dir(&memory).unwrap();
         mount(Some("tmpfs"), &memory, Some("tmpfs"), MsFlags::empty(), none).unwrap();
         let script = format!(
-            "cd {0} && mkdir memory/work && cp -a upper memory/upper && mount -t overlay overlay \
-             -o lowerdir=/etc,upperdir=memory/upper,workdir=memory/work /etc && {NETWORK}",
+            "set -e\ncd {}\nmkdir memory/work\ncp -a upper memory/upper\nmount -t overlay overlay \
+             -o lowerdir=/etc,upperdir=memory/upper,workdir=memory/work /etc\n{NETWORK}",
             host.folder.path().display()
         );
-        host.sh(&script.replace('\n', "\n set -e; ")).well();
+        host.sh(&script).well();
         host
     }
 
@@ -82,9 +87,14 @@ impl Host {
         fs::write("/etc/doorward/policy.dw", text).unwrap();
         let said = self.sh("doorward check");
         assert_eq!(said.exit, Some(0), "{page}:\n{text}\n{said:#?}");
-        // The specification shows what is warned of, too.
+        // What a page tells to write is tried with packets, too.
+        if page != "policy.md" {
+            let said = self.sh("doorward rehearse");
+            assert_eq!(said.exit, Some(0), "{page}:\n{text}\n{said:#?}");
+        }
+        // The specification shows what is warned of.
         let warned = (said.out + &said.err).contains("warning:");
-        assert!(page == "policy.md" || !warned, "{page}:\n{text}");
+        assert!(page == "policy.md" || !warned, "{page}:\n{text}\n{}", self.sh("doorward check").out);
     }
 }
 
