@@ -81,7 +81,7 @@ fn subcommand(command: &Command, page: &mut String) {
         return;
     }
     let name = command.get_bin_name().unwrap_or(command.get_name());
-    page.push_str(&format!(".SS {}\n", inline(name)));
+    page.extend([".SS ", &inline(name), "\n"]);
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").split_whitespace().collect::<Vec<_>>().join(" ");
     // A command that is used in two ways says so in two lines.
@@ -105,7 +105,7 @@ fn subcommand(command: &Command, page: &mut String) {
                 page.push_str(&block(examples.lines().map(|line| line.strip_prefix("  ").unwrap_or(line))));
             }
             None if part.is_empty() => {}
-            None => page.push_str(&format!(".PP\n{}\n", line(&part.replace('\n', " ")))),
+            None => page.extend([".PP\n", &line(&part.replace('\n', " ")), "\n"]),
         }
     }
     command.get_subcommands().for_each(|inner| subcommand(inner, page));
@@ -124,12 +124,12 @@ fn argument(arg: &Arg) -> String {
     if !arg.get_action().takes_values() {
         values.clear();
     } else if let Some(default) = arg.get_default_values().first() {
-        text.push_str(&format!(" If it is not said: `{}`.", default.to_string_lossy()));
+        text.extend([" If it is not said: `", &default.to_string_lossy(), "`."]);
     }
     let possible = arg.get_possible_values();
     if arg.get_action().takes_values() && !possible.is_empty() {
         let one: Vec<String> = possible.iter().map(|value| format!("`{}`", value.get_name())).collect();
-        text.push_str(&format!(" One of {}.", one.join(", ")));
+        text.extend([" One of ", &one.join(", "), "."]);
     }
     let name = if names.is_empty() { values } else { format!("`{}` {values}", names.join("`, `")) };
     tagged(name.trim(), &text)

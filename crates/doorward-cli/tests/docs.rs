@@ -137,7 +137,7 @@ fn console(host: &Host, block: &str, page: &str, wrong: &mut Vec<String>) -> Str
         let text = said.out.clone() + &said.err;
         let claims = matches!(said.exit, Some(0 | 1));
         assert!(claims, "{page}: {line}: {said:#?}");
-        now.push_str(&format!("$ {line}\n"));
+        now.extend(["$ ", line, "\n"]);
         if is_as_shown(shown, &text) {
             now.push_str(shown);
         } else {
@@ -164,7 +164,7 @@ fn page(name: &str) {
             "console" => console(&host, block, name, &mut wrong),
             _ => block.to_owned(),
         };
-        now.push_str(&format!("{before}```{kind}\n{block}```"));
+        now.extend([before, "```", kind, "\n", &block, "```"]);
         rest = behind;
     }
     now.push_str(rest);

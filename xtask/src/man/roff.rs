@@ -40,7 +40,7 @@ pub(super) fn block<'a>(lines: impl Iterator<Item = &'a str>) -> String {
         let plain = inline(&text.replace('`', "\u{1}").replace('*', "\u{2}"));
         let plain = plain.replace('\u{1}', "\\(ga").replace('\u{2}', "*");
         let guard = if plain.starts_with('.') { "\\&" } else { "" };
-        out.push_str(&format!("{guard}{plain}\n"));
+        out.extend([guard, &plain, "\n"]);
     }
     out + ".fi\n.RE\n"
 }
@@ -56,7 +56,7 @@ pub(super) fn markdown(text: &str) -> String {
     let mut lines = text.lines().peekable();
     while let Some(first) = lines.next() {
         if let Some(heading) = first.strip_prefix("## ") {
-            out.push_str(&format!(".SH {}\n", inline(&heading.to_uppercase())));
+            out.extend([".SH ", &inline(&heading.to_uppercase()), "\n"]);
         } else if first.starts_with("```") {
             out.push_str(&block(lines.by_ref().take_while(|line| *line != "```")));
         } else if first.starts_with('|') {
@@ -86,7 +86,7 @@ pub(super) fn markdown(text: &str) -> String {
                 paragraph.push(' ');
                 paragraph.push_str(more.trim());
             }
-            out.push_str(&format!("{}\n", line(&paragraph)));
+            out.extend([line(&paragraph).as_str(), "\n"]);
         }
     }
     out
