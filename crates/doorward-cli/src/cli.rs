@@ -1,6 +1,6 @@
 //! The command line: one definition for each command and flag; does nothing itself.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -300,6 +300,10 @@ each is held against what the policy promises. This host's own network is not
 touched.")]
     Rehearse(Rehearse),
 
+    /// Tell what the last word of a command line can become; what shells ask
+    #[command(hide = true)]
+    Complete(Complete),
+
     /// Tell who asks, for tests
     #[cfg(debug_assertions)]
     #[command(hide = true)]
@@ -476,6 +480,14 @@ pub(crate) struct Brief {
     pub output: Output,
 }
 
+/// `complete`
+#[derive(Args, Debug)]
+pub(crate) struct Complete {
+    /// The words behind `doorward`, the last of them unfinished
+    #[arg(last = true, value_name = "WORD")]
+    pub words: Vec<OsString>,
+}
+
 /// `disable`
 #[derive(Args, Debug)]
 pub(crate) struct Disable {
@@ -648,6 +660,13 @@ pub(crate) struct Show {
     pub output: Output,
 }
 
+/// The whole definition, for who completes and who describes it.
+pub(crate) fn definition() -> clap::Command {
+    let mut definition = Cli::command();
+    definition.build();
+    definition
+}
+
 /// Reads the command line; help, the version and mistakes are for the terminal to show.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(args)
@@ -655,8 +674,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
 
 #[cfg(test)]
 mod tests {
-    use super::Cli;
-    use clap::CommandFactory;
+    use super::{Cli, CommandFactory};
 
     #[test]
     fn definitions_hold_together() {

@@ -5,6 +5,7 @@ mod audit;
 mod boot;
 mod brief;
 mod check;
+mod complete;
 mod confirm;
 mod doctor;
 mod enable;
@@ -80,6 +81,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
             };
             (outcome, args.output.json)
         }
+        Command::Complete(args) => (Ok(complete::run(&args, terminal)), false),
         Command::Explain(args) => (explain::run(&args, terminal), args.output.json),
         Command::Export(args) => (export::run(&args, terminal), false),
         Command::Fmt(args) => (fmt::run(&args, terminal), args.output.json),

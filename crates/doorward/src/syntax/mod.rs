@@ -2,9 +2,11 @@
 
 pub mod ast;
 mod clauses;
+pub mod complete;
 pub mod edit;
 mod foreign;
 mod format;
+mod grammar;
 mod lex;
 mod meant;
 mod reader;
@@ -16,4 +18,5 @@ pub mod write;
 
 pub use foreign::host_name_report;
 pub use format::format;
+pub use grammar::{GRAMMAR, has_shape};
 pub use tree::{Tree, parse, parse_sentence};
