@@ -69,6 +69,16 @@ impl Terminal {
         self.write(&text);
     }
 
+    /// The same in one line, for programs that read one after the other.
+    pub(crate) fn json_line(&mut self, value: &serde_json::Value) {
+        self.write(&format!("{value}\n"));
+    }
+
+    /// Whether nobody reads any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// A line on standard error.
     pub(crate) fn note(&mut self, line: impl Into<Line>) {
         let text = painted(&line.into(), self.colour.1);
