@@ -272,6 +272,16 @@ all `reject` sentences, and for each sentence that says `log`: how many there
 were is for `doorward status` to say. One at a time can listen.")]
     Log(Log),
 
+    /// Watch doors, drops and the trial on the whole terminal, as they are now
+    #[command(after_help = "Examples:
+  doorward watch
+
+Above are the sentences with their hits, below what is dropped or logged, by
+source and sentence. Keys: space freezes it, / filters, up and down choose one
+of the drops, e explains its packet, s tells the sentence that would change it,
+q quits. Nothing is changed. `doorward log --follow` writes lines instead.")]
+    Watch,
+
     /// Show the kernel's rules as nft text: ours, or everybody's
     #[command(after_help = "Examples:
   doorward show

@@ -133,6 +133,8 @@ fn transcripts() {
         ("help-show", "show --help"),
         ("help-explain", "explain --help"),
         ("help-log", "log --help"),
+        ("help-watch", "watch --help"),
+        ("watch-nowhere", "watch"),
         ("help-plan", "plan --help"),
         ("help-enable", "enable --help"),
         ("help-disable", "disable --help"),

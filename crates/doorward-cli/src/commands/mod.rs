@@ -28,6 +28,7 @@ mod show;
 mod status;
 mod told;
 mod verify;
+mod watch;
 
 use brief::Kind;
 
@@ -86,6 +87,7 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::Export(args) => (export::run(&args, terminal), false),
         Command::Fmt(args) => (fmt::run(&args, terminal), args.output.json),
         Command::Log(args) => (log::run(&args, terminal), args.output.json),
+        Command::Watch => (watch::run(&state), false),
         Command::Show(args) => (show::run(&args, terminal), args.output.json),
         Command::Status(args) => (status::run(&args, &state, &host, terminal), args.output.json),
         Command::Check(args) => (check::run(&args, terminal), args.output.json),
