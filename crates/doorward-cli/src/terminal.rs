@@ -226,6 +226,7 @@ impl Screen {
     }
 
     /// Waits so long for a key; none also for a window of another size, which is drawn anew anyway.
+    #[expect(clippy::unused_self, reason = "keys come one by one only while this stands")]
     pub(crate) fn pressed(&self, patience: Duration) -> Result<Option<Pressed>, Failure> {
         let read = || if event::poll(patience)? { event::read().map(Some) } else { Ok(None) };
         let Some(Event::Key(key)) = read().map_err(|error| gone(&error))? else { return Ok(None) };

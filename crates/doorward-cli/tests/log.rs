@@ -104,6 +104,53 @@ fn groups_by_source_and_sentence() {
     assert!(said.out.ends_with(tail), "{said:#?}");
 }
 
+/// A port that is published at another one: sentences speak of what was addressed, and so does the log.
+#[test]
+fn what_is_published_is_told_as_it_was_addressed() {
+    let Some((pair, folder)) = host("block published 8081/tcp\n") else { return };
+    pair.on_host(|| {
+        for words in [
+            "link add c0 type veth peer name c1",
+            "link set c1 up",
+            "link set c0 up",
+            "address add 10.9.0.1/24 dev c0",
+        ] {
+            assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
+        }
+        let rules = "table ip nat { chain pre { type nat hook prerouting priority -100; \
+            tcp dport { 8080, 8081 } dnat to 10.9.0.5:80; }; }";
+        assert!(Command::new("nft").arg(rules).status().unwrap().success());
+        assert!(
+            Command::new("sh")
+                .args(["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+                .status()
+                .unwrap()
+                .success()
+        );
+    });
+    let child = listen(&pair, &folder, &["--follow"]);
+    for port in [8080, 8081] {
+        drop(common::start("203.0.113.77", (HOST4, port)));
+    }
+    let said = end(child).well();
+    // Not every kernel shows connections to listeners (`NETFILTER_NETLINK_GLUE_CT`): then less is claimed.
+    let shown = said.out.contains("8080/tcp");
+    let lines = if shown {
+        [
+            "blocked published 8080/tcp from 203.0.113.77 to 203.0.113.2 on veth0: built in: default block published",
+            "blocked published 8081/tcp from 203.0.113.77 to 203.0.113.2 on veth0: p.dw:1 block published 8081/tcp",
+        ]
+    } else {
+        [
+            "blocked published 80/tcp from 203.0.113.77 to 10.9.0.5 on veth0: built in: default block published",
+            "blocked forward 80/tcp from 203.0.113.77 to 10.9.0.5 on veth0: (somewhere) a `block` sentence",
+        ]
+    };
+    for words in lines {
+        assert!(said.out.contains(words), "{words}: {said:#?}");
+    }
+}
+
 /// Who comes later hears why not; so does who is not allowed to listen.
 #[test]
 fn one_listens_at_a_time_and_rights_are_needed() {

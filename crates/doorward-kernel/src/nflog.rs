@@ -10,10 +10,11 @@ use doorward::ruleset::{Hook, TableFamily};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, capabilities};
 
+use crate::conntrack::{Tuple, read_original};
 use crate::decode::hook_of;
 use crate::message::{Message, Messages, NFGEN};
 use crate::socket::{Channel, KernelError};
-use crate::wire::{Attrs, array, text};
+use crate::wire::{Attrs, Writer, array, text};
 
 /// `NETLINK_NETFILTER`.
 const NETFILTER: isize = 12;
@@ -36,6 +37,8 @@ mod cfg {
     pub(super) const COPY_PACKET: u8 = 2;
     /// Each message carries a number of the group.
     pub(super) const SEQ: u16 = 1;
+    /// … and the connection of its packet.
+    pub(super) const CONNTRACK: u16 = 4;
 }
 
 /// `NFULA_*`.
@@ -48,6 +51,7 @@ mod nfula {
     pub(super) const PREFIX: u16 = 10;
     pub(super) const UID: u16 = 11;
     pub(super) const SEQ: u16 = 12;
+    pub(super) const CT: u16 = 18;
 }
 
 /// A packet as the kernel shows it.
@@ -65,6 +69,8 @@ pub struct Shown {
     pub oif: Option<u32>,
     /// Whose socket sent it.
     pub uid: Option<u32>,
+    /// The connection that it belongs to, as its opener addressed it; not said where nothing tracks, or cannot tell.
+    pub original: Option<Tuple>,
     /// Its beginning, from the network header on.
     pub bytes: Vec<u8>,
 }
@@ -109,10 +115,8 @@ impl Listener {
         let channel = Channel::open(NETFILTER, WHAT)?;
         channel.receive_room(room);
         // In one message, so that nothing is shown before all is set.
-        let asked = channel.request(
-            CONFIG,
-            0,
-            |w| {
+        let ask = |flags: u16| {
+            let body = |w: &mut Writer| {
                 w.raw(&[0, 0]);
                 w.raw(&group.to_be_bytes());
                 w.u8(cfg::CMD, cfg::BIND);
@@ -120,10 +124,15 @@ impl Listener {
                 w.put(cfg::MODE, &[a, b, c, d, cfg::COPY_PACKET, 0]);
                 // Each at once: rules limit how many there are.
                 w.be32(cfg::QTHRESH, 1);
-                w.be16(cfg::FLAGS, cfg::SEQ);
-            },
-            |_| {},
-        );
+                w.be16(cfg::FLAGS, flags);
+            };
+            channel.request(CONFIG, 0, body, |_| {})
+        };
+        let asked = match ask(cfg::SEQ | cfg::CONNTRACK) {
+            // It cannot tell connections. Nothing was done: that is looked at first.
+            Err(KernelError::Refused { errno: Errno::OPNOTSUPP, .. }) => ask(cfg::SEQ),
+            asked => asked,
+        };
         match asked {
             Ok(()) => Ok(Listener { channel, next: Some(0) }),
             // The kernel has one word for this and for a lack of rights.
@@ -174,6 +183,7 @@ fn read(message: &Message) -> Option<(Shown, Option<u32>)> {
         iif: None,
         oif: None,
         uid: None,
+        original: None,
         bytes: Vec::new(),
     };
     let mut seq = None;
@@ -193,6 +203,7 @@ fn read(message: &Message) -> Option<(Shown, Option<u32>)> {
             nfula::PAYLOAD => shown.bytes = payload.to_vec(),
             nfula::PREFIX => shown.prefix = text(payload),
             nfula::UID => shown.uid = number(payload),
+            nfula::CT => shown.original = read_original(payload),
             nfula::SEQ => seq = number(payload),
             _ => {}
         }
@@ -203,7 +214,6 @@ fn read(message: &Message) -> Option<(Shown, Option<u32>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Writer;
     use proptest::prelude::*;
 
     fn message(fill: impl FnOnce(&mut Writer)) -> Vec<u8> {

@@ -7,6 +7,7 @@ use crate::store::Moment;
 use doorward::compile::{self, Phase};
 use doorward::logged::{GROUP, Kind, Packet, What};
 use doorward::ruleset::{Elements, Table, comment_of, udata_kind};
+use doorward_kernel::conntrack::Detail;
 use doorward_kernel::link::Links;
 use doorward_kernel::nflog::{Heard, ListenError, Listener, Shown};
 use doorward_kernel::{Generation, Reader};
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// While a trial goes on, the rules that judge change without a sign when it ends.
 const TRIAL_LOOK: Duration = Duration::from_secs(2);
+/// Where a sentence stands of which no more is known.
+const NOWHERE: &str = "(somewhere)";
 /// So many answers are kept; a flood of forged sources asks for a new one each time.
 const MOST_ANSWERS: usize = 4096;
 
@@ -111,6 +114,16 @@ impl Hearing {
         packet.iif = shown.iif.and_then(|index| self.interface(index));
         packet.oif = shown.oif.and_then(|index| self.interface(index));
         packet.user = shown.uid;
+        // An error carries the connection that it quotes: that is not its own.
+        if let Some(original) =
+            shown.original.filter(|one| one.source == packet.from && !packet.kind.is_icmp())
+        {
+            let port = match original.detail {
+                Detail::Ports { destination, .. } => Some(destination),
+                _ => None,
+            };
+            packet.addressed(original.destination, port);
+        }
         if matches!(packet.what, What::Sentence { .. }) && !packet.passed() {
             self.dropped = shown.bytes;
         }
@@ -192,10 +205,18 @@ impl Rules {
             return by.clone();
         }
         let decider = packet.question().and_then(|words| explain::decider(&words, &self.table));
+        // Translated packets may not be as they were addressed: an answer that cannot be right is none.
+        let fits = |sentence: &str| {
+            ["default ", ""].iter().any(|first| {
+                let rest = sentence.strip_prefix(first);
+                rest.is_some_and(|rest| rest.starts_with(packet.what.verdict().word()))
+            })
+        };
         let by = match decider {
-            Some(Comment::Sentence { place, sentence }) => By { place: Some(place), words: sentence },
-            Some(Comment::BuiltIn(words)) => By { place: None, words },
-            None => unknown(&packet.what),
+            Some(Comment::Sentence { place, sentence }) if fits(&sentence) => {
+                By { place: Some(place), words: sentence }
+            }
+            _ => unknown(&packet.what),
         };
         if self.answers.len() >= MOST_ANSWERS {
             self.answers.clear();
@@ -207,13 +228,20 @@ impl Rules {
 
 /// Where no rule that is there now says it.
 fn unknown(what: &What) -> By {
-    let words = match what {
-        What::Default { way, .. } => format!("default block {}", way.word()),
+    let place = Some(NOWHERE.to_owned());
+    match what {
+        What::Default { way, .. } => By { place: None, words: format!("default block {}", way.word()) },
         What::Sentence { verdict, place } => {
-            return By { place: Some(place.clone()), words: format!("{} …", verdict.word()) };
+            By { place: Some(place.clone()), words: format!("{} …", verdict.word()) }
         }
-        What::Blocked => "a block sentence".to_owned(),
-        What::Rejected => "a reject sentence".to_owned(),
-    };
-    By { place: None, words }
+        What::Blocked => By { place, words: "a `block` sentence".to_owned() },
+        What::Rejected => By { place, words: "a `reject` sentence".to_owned() },
+    }
+}
+
+impl By {
+    /// Whether it is known which sentence it is.
+    pub(super) fn is_known(&self) -> bool {
+        self.place.as_deref() != Some(NOWHERE)
+    }
 }

@@ -104,6 +104,7 @@ mod tests {
             iif: None,
             oif: None,
             user: None,
+            traced: false,
         }
     }
 

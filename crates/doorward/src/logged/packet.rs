@@ -19,7 +19,7 @@ pub struct Packet {
     pub way: Way,
     /// Source.
     pub from: IpAddr,
-    /// Destination, as it is behind a translation.
+    /// Destination, as it was addressed where that is known, else as it is behind a translation.
     pub to: IpAddr,
     /// What is above the network layer.
     pub kind: Kind,
@@ -29,6 +29,8 @@ pub struct Packet {
     pub oif: Option<String>,
     /// Whose socket sent it.
     pub user: Option<u32>,
+    /// Whether it is known what its sender addressed.
+    pub traced: bool,
 }
 
 /// What a packet is, above the network layer.
@@ -63,7 +65,21 @@ impl Packet {
             _ if proto.is_icmp() && !above.is_empty() => Kind::Icmp(proto, above[0]),
             _ => Kind::Other(proto),
         };
-        Some(Packet { what, way, from, to, kind, iif: None, oif: None, user: None })
+        Some(Packet { what, way, from, to, kind, iif: None, oif: None, user: None, traced: false })
+    }
+
+    /// Takes in what its sender addressed, before any destination NAT. What passes through and was translated is
+    /// published.
+    pub fn addressed(&mut self, to: IpAddr, port: Option<u16>) {
+        let known = (self.to, self.kind);
+        self.traced = true;
+        self.to = to;
+        if let (Kind::Ports(_, _, to), Some(port)) = (&mut self.kind, port) {
+            *to = port;
+        }
+        if known != (self.to, self.kind) && self.way == Way::Forward {
+            self.way = Way::Published;
+        }
     }
 
     /// The far end: who knocked, or whom this host wanted to talk to.
@@ -72,9 +88,18 @@ impl Packet {
         if self.way == Way::Out { self.to } else { self.from }
     }
 
-    /// The words that `explain` would be asked with; none for a type of ICMP that has no name.
+    /// Whether a sentence would speak of other addresses and ports than those that are known.
+    fn hidden(&self) -> bool {
+        self.way == Way::Published && !self.traced
+    }
+
+    /// The words that `explain` would be asked with; none for a type of ICMP that has no name, and where it is not
+    /// known what was addressed.
     #[must_use]
     pub fn question(&self) -> Option<Vec<String>> {
+        if self.hidden() {
+            return None;
+        }
         let mut words = vec![self.way.word().to_owned()];
         let from = |port: Option<u16>| match (self.from, port) {
             (from, None) => from.to_string(),
@@ -113,6 +138,9 @@ impl Packet {
     /// The sentence that would let it in, where no other sentence is against it; none where none can speak of it.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
+        if self.hidden() {
+            return None;
+        }
         if let Kind::Icmp(proto, kind) = self.kind {
             icmp_name(proto, kind)?;
         }
@@ -135,6 +163,14 @@ impl Packet {
     #[must_use]
     pub fn passed(&self) -> bool {
         self.what.verdict() == Verdict::Allow
+    }
+}
+
+impl Kind {
+    /// Whether it is ICMP of either family.
+    #[must_use]
+    pub fn is_icmp(self) -> bool {
+        matches!(self, Kind::Icmp(..))
     }
 }
 
@@ -265,6 +301,17 @@ mod tests {
         let mut forward = Packet::read(What::Blocked, Hook::Forward, &v4(6, &[0, 9, 0, 25])).unwrap();
         (forward.iif, forward.oif) = (Some("br0".to_owned()), Some("eth0".to_owned()));
         assert_eq!(asked(&forward).1, "allow forward 25/tcp from 198.51.100.7 to 203.0.113.2");
+    }
+
+    #[test]
+    fn what_was_translated_is_told_as_it_was_addressed() {
+        let mut packet = Packet::read(What::Blocked, Hook::Forward, &v4(6, &[0, 9, 0, 80])).unwrap();
+        packet.addressed("203.0.113.2".parse().unwrap(), Some(80));
+        assert_eq!(packet.way, Way::Forward);
+        packet.addressed("192.0.2.9".parse().unwrap(), Some(8080));
+        let (question, remedy) = asked(&packet);
+        assert_eq!(question, "published tcp 198.51.100.7:9 192.0.2.9 8080");
+        assert_eq!(remedy, "allow published 8080/tcp from 198.51.100.7");
     }
 
     #[test]

@@ -229,7 +229,10 @@ fn sentence(group: &Group<By>) -> Page {
             lines.push(String::new());
             lines.push(format!("    doorward {remedy}"));
         }
-        (true, None) => lines.push("No sentence can speak of it.".to_owned()),
+        (true, None) => {
+            lines.push("What was addressed is not known here, or no sentence can speak of it.".to_owned());
+        }
+        _ if !group.by.is_known() => lines.push("Which sentence it was is not known here.".to_owned()),
         (false, _) if group.by.place.is_none() => {
             lines.push(format!("No sentence of the policy decides it, but what is built in: {by}."));
         }

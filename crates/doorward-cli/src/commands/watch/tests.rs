@@ -61,7 +61,7 @@ fn picture(model: &Model, width: u16, height: u16) -> String {
     terminal.draw(|frame| draw(model, frame)).unwrap();
     let buffer = terminal.backend().buffer();
     let row = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
-    (0..height).map(|y| format!("{}\n", row(y).trim_end())).collect()
+    (0..height).fold(String::new(), |text, y| text + row(y).trim_end() + "\n")
 }
 
 #[track_caller]
