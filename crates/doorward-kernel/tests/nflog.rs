@@ -81,7 +81,12 @@ fn a_group_has_one_listener() {
     assert!(matches!(Listener::open(GROUP), Err(ListenError::Taken(GROUP))));
     let other = Listener::open(GROUP + 1).unwrap();
     drop((first, other));
-    Listener::open(GROUP).unwrap();
+    // What other tests start may hold a copy of the socket for an instant.
+    let again = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        Listener::open(GROUP).is_ok()
+    });
+    assert!(again);
 }
 
 /// Whoever reads too late hears that, and how much was lost.
