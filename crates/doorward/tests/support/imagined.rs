@@ -35,7 +35,7 @@ pub(crate) fn fate(table: &Table, machine: &Machine, packet: &trace::Packet, spe
         Expr::Counter { .. } => counted = comment,
         // Drops are logged, too, whatever sentences say of it.
         Expr::Log(log) => {
-            logged |= log.prefix.as_deref().is_some_and(|words| words.starts_with("doorward log "))
+            logged |= log.prefix.as_deref().is_some_and(|words| words.starts_with("doorward log "));
         }
         _ => {}
     });
