@@ -259,6 +259,29 @@ tunnels, the provider's rules, and whether the kernel can do what is needed. Eac
 finding says who wins and what to do. Exit code 1 if there is more than notices.")]
     Doctor(Doctor),
 
+    /// Tell what is dropped, and what sentences log, while it looks
+    #[command(after_help = "Examples:
+  doorward log                         listen for 10 s, then tell by source
+                                       and sentence
+  doorward log --follow                a line for each packet, until Ctrl-C
+  doorward log --follow --json | jq .from
+
+Nothing is stored, and nothing is logged while nobody looks. The kernel shows
+at most ten packets a second for each default, for all `block` sentences, for
+all `reject` sentences, and for each sentence that says `log`: how many there
+were is for `doorward status` to say. One at a time can listen.")]
+    Log(Log),
+
+    /// Watch doors, drops and the trial on the whole terminal, as they are now
+    #[command(after_help = "Examples:
+  doorward watch
+
+Above are the sentences with their hits, below what is dropped or logged, by
+source and sentence. Keys: space freezes it, / filters, up and down choose one
+of the drops, e explains its packet, s tells the sentence that would change it,
+q quits. Nothing is changed. `doorward log --follow` writes lines instead.")]
+    Watch,
+
     /// Show the kernel's rules as nft text: ours, or everybody's
     #[command(after_help = "Examples:
   doorward show
@@ -538,7 +561,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     let number: u64 = number.parse().map_err(|_| "say a number and s, m or h: 90s, 5m, 1h".to_owned())?;
     match number.checked_mul(seconds) {
         Some(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
-        _ => Err("a trial lasts at most 1h".to_owned()),
+        _ => Err("at most 1h".to_owned()),
     }
 }
 
@@ -646,6 +669,19 @@ pub(crate) struct Status {
     /// One line, and exit code 1 if it is not as it should be
     #[arg(long)]
     pub short: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `log`
+#[derive(Args, Debug)]
+pub(crate) struct Log {
+    /// Tell each packet as it comes
+    #[arg(long)]
+    pub follow: bool,
+    /// How long to listen: up to 1h [default: 10s; with --follow until Ctrl-C]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub lasts: Option<Duration>,
     #[command(flatten)]
     pub output: Output,
 }

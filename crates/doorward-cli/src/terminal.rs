@@ -4,6 +4,7 @@ use crate::exit::{Exit, Failure};
 use crate::text::{Line, Tone};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
 use std::time::{Duration, Instant};
@@ -67,6 +68,16 @@ impl Terminal {
         let mut text = format!("{value:#}");
         text.push('\n');
         self.write(&text);
+    }
+
+    /// The same in one line, for programs that read one after the other.
+    pub(crate) fn json_line(&mut self, value: &serde_json::Value) {
+        self.write(&format!("{value}\n"));
+    }
+
+    /// Whether nobody reads any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.is_some()
     }
 
     /// A line on standard error.
@@ -176,6 +187,73 @@ impl Terminal {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
+}
+
+/// A key, as far as any view asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pressed {
+    Char(char),
+    Up,
+    Down,
+    Enter,
+    Escape,
+    Back,
+    /// Ctrl-C.
+    Interrupt,
+    Other,
+}
+
+/// The whole terminal, for a view that moves. It is as it was before when this is gone, also in a panic.
+pub(crate) struct Screen(ratatui::DefaultTerminal);
+
+impl Screen {
+    /// Whether there is one.
+    pub(crate) fn there() -> bool {
+        io::stdin().is_terminal() && io::stdout().is_terminal()
+    }
+
+    pub(crate) fn open() -> Result<Screen, Failure> {
+        let opened = ratatui::try_init().map(Screen).map_err(|error| {
+            // Half of it may be done.
+            let _ = ratatui::try_restore();
+            gone(&error)
+        })?;
+        Ok(opened)
+    }
+
+    pub(crate) fn draw(&mut self, draw: impl FnOnce(&mut ratatui::Frame)) -> Result<(), Failure> {
+        self.0.draw(draw).map(drop).map_err(|error| gone(&error))
+    }
+
+    /// Waits so long for a key; none also for a window of another size, which is drawn anew anyway.
+    #[expect(clippy::unused_self, reason = "keys come one by one only while this stands")]
+    pub(crate) fn pressed(&self, patience: Duration) -> Result<Option<Pressed>, Failure> {
+        let read = || if event::poll(patience)? { event::read().map(Some) } else { Ok(None) };
+        let Some(Event::Key(key)) = read().map_err(|error| gone(&error))? else { return Ok(None) };
+        if key.kind == KeyEventKind::Release {
+            return Ok(None);
+        }
+        Ok(Some(match key.code {
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Pressed::Interrupt,
+            KeyCode::Char(letter) => Pressed::Char(letter),
+            KeyCode::Up => Pressed::Up,
+            KeyCode::Down => Pressed::Down,
+            KeyCode::Enter => Pressed::Enter,
+            KeyCode::Esc => Pressed::Escape,
+            KeyCode::Backspace => Pressed::Back,
+            _ => Pressed::Other,
+        }))
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = ratatui::try_restore();
+    }
+}
+
+fn gone(error: &io::Error) -> Failure {
+    Failure::new(Exit::System, format!("the terminal cannot be used: {error}"))
 }
 
 /// A line with its end. Control characters of files and kernels never reach a terminal.

@@ -19,6 +19,7 @@ pub mod elements;
 pub mod guard;
 pub mod link;
 pub mod netns;
+pub mod nflog;
 pub mod read;
 
 pub use commit::{CommitError, Refusal, Socket};

@@ -244,6 +244,7 @@ pub(crate) fn module_of(family: TableFamily, expr: &Expr) -> String {
         format!("{stem}_{end}")
     };
     match name_of(expr) {
+        "log" if matches!(expr, Expr::Log(log) if log.group.is_some()) => "nfnetlink_log".to_owned(),
         "meta" if family == TableFamily::Bridge => "nft_meta_bridge".to_owned(),
         "meta" | "payload" | "exthdr" | "cmp" | "range" | "bitwise" | "byteorder" | "immediate"
         | "lookup" | "dynset" | "counter" | "last" | "objref" | "rt" | "inner" => "nf_tables".to_owned(),

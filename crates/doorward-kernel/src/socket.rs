@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use netlink_sys::Socket;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::sockopt::Timeout;
 use rustix::net::{RecvFlags, SendFlags, recv, sendto, sockopt};
 
 use crate::message::{Message, Messages, flag};
@@ -16,6 +18,9 @@ use crate::wire::Writer;
 const REPLY: usize = 1 << 16;
 /// Room for the answers of a transaction in which everything is wrong. A bound, not a use of memory.
 const ANSWERS: usize = 1 << 25;
+
+/// No time at all would mean to wait for ever.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// A dump that others keep changing is given up.
 const DUMPS: u32 = 20;
@@ -102,6 +107,13 @@ impl Channel {
         let wanted = bytes.saturating_add(4096);
         if sockopt::set_socket_send_buffer_size_force(&self.socket, wanted).is_err() {
             let _ = sockopt::set_socket_send_buffer_size(&self.socket, wanted);
+        }
+    }
+
+    /// So many bytes may wait here until they are read, as far as this user may.
+    pub(crate) fn receive_room(&self, bytes: usize) {
+        if sockopt::set_socket_recv_buffer_size_force(&self.socket, bytes).is_err() {
+            let _ = sockopt::set_socket_recv_buffer_size(&self.socket, bytes);
         }
     }
 
@@ -208,6 +220,30 @@ impl Channel {
             if let Some(end) = taken {
                 return end;
             }
+        }
+    }
+
+    /// Waits so long for what the kernel says unasked, then takes all that is there; nothing stands for what was
+    /// lost because it was not read in time.
+    pub(crate) fn listen(
+        &self,
+        patience: Duration,
+        mut each: impl FnMut(Option<&[u8]>) -> ControlFlow<()>,
+    ) -> Result<(), KernelError> {
+        sockopt::set_socket_timeout(&self.socket, Timeout::Recv, Some(patience.max(SHORTEST)))
+            .map_err(|errno| self.io(errno))?;
+        let mut flags = RecvFlags::empty();
+        loop {
+            let next = match self.receive(flags, |bytes| each(Some(bytes))) {
+                Err(Errno::NOBUFS) => each(None),
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(errno) => return Err(self.io(errno)),
+                Ok(next) => next,
+            };
+            if next.is_break() {
+                return Ok(());
+            }
+            flags = RecvFlags::DONTWAIT;
         }
     }
 

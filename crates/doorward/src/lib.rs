@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod compile;
 pub mod emit;
 pub mod explain;
+pub mod logged;
 pub mod meaning;
 pub mod net;
 pub mod prove;

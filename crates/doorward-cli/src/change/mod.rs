@@ -13,6 +13,7 @@ pub(crate) use boot::Booted;
 pub(crate) use cut::Cut;
 use held::Held;
 pub(crate) use ready::{Ready, Wish};
+pub(crate) use wait::interrupts;
 pub(crate) use words::who;
 
 use crate::exit::{Exit, Failure, Stop};
@@ -172,7 +173,7 @@ impl<'a> World<'a> {
     /// Says that the trial is on. Whoever reads how to end it can do so from then on.
     fn on_trial(&mut self, terminal: &mut Terminal) -> Result<(), Failure> {
         if self.waits {
-            self.interrupted = Some(wait::interrupts()?);
+            self.interrupted = Some(interrupts()?);
         }
         if let Some(wish) = &self.wish {
             (wish.armed)(self, terminal);

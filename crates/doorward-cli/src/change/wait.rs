@@ -27,7 +27,7 @@ pub(crate) fn left(reader: &doorward_kernel::Reader) -> Result<Option<u64>, Fail
 
 /// Whoever waits may end it: Ctrl-C, or being asked to terminate. A lost session ends this process, and the kernel
 /// ends the trial.
-pub(super) fn interrupts() -> Result<Arc<AtomicBool>, Failure> {
+pub(crate) fn interrupts() -> Result<Arc<AtomicBool>, Failure> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&flag))

@@ -15,7 +15,9 @@ mod export;
 mod first;
 mod fmt;
 mod generations;
+mod hearing;
 mod list;
+mod log;
 mod plan;
 mod rehearse;
 mod sentence;
@@ -27,6 +29,7 @@ mod show;
 mod status;
 mod told;
 mod verify;
+mod watch;
 
 use brief::Kind;
 
@@ -85,6 +88,8 @@ pub(crate) fn run(said: Cli, terminal: &mut Terminal) -> Exit {
         Command::Explain(args) => (explain::run(&args, terminal), args.output.json),
         Command::Export(args) => (export::run(&args, terminal), false),
         Command::Fmt(args) => (fmt::run(&args, terminal), args.output.json),
+        Command::Log(args) => (log::run(&args, terminal), args.output.json),
+        Command::Watch => (watch::run(&state), false),
         Command::Show(args) => (show::run(&args, terminal), args.output.json),
         Command::Status(args) => (status::run(&args, &state, &host, terminal), args.output.json),
         Command::Check(args) => (check::run(&args, terminal), args.output.json),

@@ -71,11 +71,11 @@ struct Default {
 }
 
 /// How often something was hit.
-struct Hits {
+pub(super) struct Hits {
     /// None for what is built in.
-    place: Option<String>,
-    words: String,
-    sum: Counted,
+    pub place: Option<String>,
+    pub words: String,
+    pub sum: Counted,
 }
 
 /// A base chain of somebody else that can drop as well.
@@ -89,27 +89,30 @@ struct Other {
     rules: usize,
 }
 
+/// How often each sentence was hit, in the order of the policy, and what is built in.
+pub(super) fn hits(table: &Table) -> Vec<Hits> {
+    let mut hits: Vec<Hits> = counted(table)
+        .into_iter()
+        .filter_map(|(comment, sum)| {
+            Some(match Comment::read(&comment)? {
+                Comment::Sentence { place, sentence } => Hits { place: Some(place), words: sentence, sum },
+                Comment::BuiltIn(words) => Hits { place: None, words, sum },
+            })
+        })
+        .collect();
+    hits.sort_by_cached_key(|one| (one.place.as_deref().map(in_order), one.words.clone()));
+    hits
+}
+
 impl Ours {
     fn of(table: &Table) -> Option<Ours> {
         let generation = in_force(table)?;
-        let mut hits: Vec<Hits> = counted(table)
-            .into_iter()
-            .filter_map(|(comment, sum)| {
-                Some(match Comment::read(&comment)? {
-                    Comment::Sentence { place, sentence } => {
-                        Hits { place: Some(place), words: sentence, sum }
-                    }
-                    Comment::BuiltIn(words) => Hits { place: None, words, sum },
-                })
-            })
-            .collect();
-        hits.sort_by_cached_key(|one| (one.place.as_deref().map(in_order), one.words.clone()));
         let defaults = ["in", "out", "published", "forward"]
             .into_iter()
             .filter_map(|way| default(table, generation, way))
             .collect();
         let full = table.sets.iter().filter_map(full).collect();
-        Some(Ours { generation, defaults, hits, full })
+        Some(Ours { generation, defaults, hits: hits(table), full })
     }
 }
 
@@ -139,7 +142,7 @@ fn default(table: &Table, generation: u8, way: &'static str) -> Option<Default> 
     Some(Default { way, verdict, origin })
 }
 
-fn counts(set: &Set) -> bool {
+pub(super) fn counts(set: &Set) -> bool {
     set.exprs.iter().any(|expr| matches!(expr, Expr::Counter { .. }))
 }
 

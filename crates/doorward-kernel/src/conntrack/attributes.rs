@@ -110,6 +110,11 @@ pub(super) fn read_entry(message: &Message) -> Option<Entry> {
     Some(Entry { original: original?, reply: reply?, status, mark, zone, timeout, tcp, id: id? })
 }
 
+/// The tuple of the opener among the attributes of an entry, wherever these stand.
+pub(crate) fn read_original(bytes: &[u8]) -> Option<Tuple> {
+    read_tuple(Attrs::find(bytes, cta::TUPLE_ORIG)?, ZoneDir::Original, &mut None)
+}
+
 fn short(bytes: &[u8]) -> Option<u16> {
     array(bytes, 0).map(u16::from_be_bytes)
 }

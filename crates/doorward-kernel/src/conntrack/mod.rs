@@ -17,6 +17,7 @@ use crate::guard::Guard;
 use crate::socket::{Channel, Dumped, KernelError};
 use crate::wire::Writer;
 
+pub(crate) use attributes::read_original;
 use attributes::{DELETE, GET, NEW, cta, read_entry, write_tuple};
 pub use entry::{Detail, Entry, TcpState, Tuple, Zone, ZoneDir, status};
 

@@ -207,7 +207,7 @@ fn read_base(family: TableFamily, bytes: &[u8], kind: ChainKind, policy: Policy)
 }
 
 /// The hook of a number, which depends on the family.
-fn hook_of(family: TableFamily, number: u32) -> Hook {
+pub(crate) fn hook_of(family: TableFamily, number: u32) -> Hook {
     match (family, number) {
         (TableFamily::Netdev, 0) | (TableFamily::Inet, 5) => Hook::Ingress,
         (TableFamily::Netdev, 1) => Hook::Egress,

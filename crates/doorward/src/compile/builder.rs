@@ -188,7 +188,7 @@ impl<'a> Builder<'a> {
     pub(super) fn verdict(&self, verdict: Verdict) -> Expr {
         match verdict {
             Verdict::Allow => code::goto(&self.yes()),
-            Verdict::Block => code::drop(),
+            Verdict::Block => code::goto(&self.name("block")),
             Verdict::Reject => code::goto(&self.name("reject")),
         }
     }

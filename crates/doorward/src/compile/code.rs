@@ -1,5 +1,6 @@
 //! Short names for bytecode: each function yields the expressions of one match or action; decides nothing.
 
+use crate::logged::{GROUP, What};
 use crate::net::{Family, PortRange, Prefix, Proto};
 use crate::resolve::model::Limit as Rate;
 use crate::ruleset::{
@@ -303,9 +304,9 @@ fn dynset(set: &str, op: DynsetOp, key: Reg, timeout: Option<u64>, exprs: Vec<Ex
     Expr::Dynset(Dynset { set: set.to_owned(), op, key, data: None, timeout, invert: false, exprs })
 }
 
-/// A line in the kernel log, at most ten a second and sentence, so that nobody can fill a disk.
-pub(super) fn log(prefix: String) -> Vec<Expr> {
+/// A packet shown to who listens, at most ten a second for each of these rules: a flood is seen, and nothing fills
+/// up. The limit stands first, as it is cheaper than looking whether somebody listens and copying.
+pub(super) fn log(what: &What) -> Vec<Expr> {
     let limit = Expr::Limit(Limit { rate: 10, seconds: 1, burst: 20, unit: LimitUnit::Packets, over: false });
-    const INFO: u32 = 6;
-    vec![limit, Expr::Log(Log { prefix: Some(prefix), level: Some(INFO), ..Log::default() })]
+    vec![limit, Expr::Log(Log { prefix: Some(what.to_string()), group: Some(GROUP), ..Log::default() })]
 }

@@ -3,7 +3,7 @@
 use crate::net::{PortRange, Proto};
 use crate::report::Origin;
 use crate::resolve::model::{Resolved, Rule, Scope, Traffic, Verdict, Way};
-use crate::ruleset::Table;
+use crate::ruleset::{Expr, Table};
 use std::collections::BTreeSet;
 
 /// Where its sentences stand. No file of a policy is called so by accident.
@@ -13,6 +13,18 @@ const FILE: &str = "<built in for emergencies>";
 #[must_use]
 pub fn is_emergency(table: &Table) -> bool {
     super::counted(table).keys().any(|comment| comment.starts_with(FILE))
+}
+
+/// Whether this is that policy.
+pub(super) fn is_its_policy(policy: &Resolved) -> bool {
+    policy.rules.first().is_some_and(|rule| &*rule.origin.file == FILE)
+}
+
+/// What must load in an emergency asks nothing of the kernel that it can do without.
+pub(super) fn log_nothing(table: &mut Table) {
+    for chain in &mut table.chains {
+        chain.rules.retain(|rule| !rule.exprs.iter().any(|expr| matches!(expr, Expr::Log(_))));
+    }
 }
 
 /// Replies, loopback, the ICMP and DHCP that a host needs, and these TCP ports.

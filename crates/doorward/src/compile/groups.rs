@@ -294,17 +294,3 @@ fn round<'a>(cell: &'a Cell, rounded: &BTreeMap<Shape, BTreeMap<u8, u8>>, place:
         })
         .collect()
 }
-
-/// First words of a log line: the place and the verdict, as far as the kernel takes them.
-pub(super) fn log_prefix(rule: &Rule) -> String {
-    const MAX: usize = 120;
-    let mut text = format!("doorward {} {} ", rule.origin, rule.verdict.word());
-    if text.len() > MAX {
-        let mut start = text.len() - MAX;
-        while !text.is_char_boundary(start) {
-            start += 1;
-        }
-        text = text.split_off(start);
-    }
-    text
-}

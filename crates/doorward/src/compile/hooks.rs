@@ -7,6 +7,7 @@ use super::code::{self, state};
 use super::groups::{self, Action, Said};
 use super::stage::{self, Stage};
 use super::{code::R0, trial};
+use crate::logged::What;
 use crate::net::{Family, PortRange, Proto};
 use crate::resolve::model::{Passive, Rule, Traffic, Verdict as Decision, Way};
 use crate::ruleset::{
@@ -59,7 +60,11 @@ pub(super) fn build(builder: &mut Builder<'_>) {
     assign_helpers(builder, &helped);
     let yes = builder.yes();
     builder.rule(&yes, vec![code::accept()]);
+    let block = builder.name("block");
+    builder.rule(&block, code::log(&What::Blocked));
+    builder.rule(&block, vec![code::drop()]);
     let reject = builder.name("reject");
+    builder.rule(&reject, code::log(&What::Rejected));
     builder.rule(&reject, [code::l4proto(Proto::TCP), vec![code::tcp_reset()]].concat());
     builder.rule(&reject, vec![code::unreachable()]);
 }

@@ -14,9 +14,10 @@
 //!
 //! A full set counts as "under the limit" (language.md, ruling 4): the update does not match, the rule ends.
 
+use super::PENDING;
 use super::builder::Builder;
 use super::code::{self, R0};
-use super::{PENDING, groups};
+use crate::logged::What;
 use crate::net::{Family, Proto};
 use crate::resolve::model::{Limit, Rule, Traffic};
 use crate::ruleset::{CmpOp, Expr, KeyPart, MetaKey, PayloadBase};
@@ -144,7 +145,7 @@ pub(super) fn gate(
 /// Logs packets that pass a test, if the sentence says so.
 fn log(builder: &mut Builder<'_>, chain: &str, rule: &Rule, test: Vec<Expr>) {
     if rule.log {
-        builder.rule(chain, [test, code::log(groups::log_prefix(rule))].concat());
+        builder.rule(chain, [test, code::log(&What::sentence(&rule.origin, rule.verdict))].concat());
     }
 }
 

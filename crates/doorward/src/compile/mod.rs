@@ -91,5 +91,9 @@ pub fn stands_for(policy: &Resolved) -> Vec<(String, Stands)> {
 pub fn compile(policy: &Resolved, options: &Options) -> Table {
     let mut builder = builder::Builder::new(policy, options);
     hooks::build(&mut builder);
-    builder.finish()
+    let mut table = builder.finish();
+    if emergency::is_its_policy(policy) {
+        emergency::log_nothing(&mut table);
+    }
+    table
 }

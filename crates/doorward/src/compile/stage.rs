@@ -5,6 +5,7 @@ use super::cells::{self, Place};
 use super::code::{self, R0};
 use super::groups::{self, Action, Said};
 use super::limits;
+use crate::logged::What;
 use crate::net::{AddrSet, Family, IcmpType, PortRange, Prefix, Proto};
 use crate::resolve::model::{Limit, Peers, Rule, Scope, Traffic, Verdict, Way};
 use crate::ruleset::{CmpOp, Expr, KeyPart, MetaKey, PayloadBase};
@@ -324,7 +325,8 @@ fn dhcp(builder: &mut Builder<'_>, stage: Stage, chain: &str, blockable: bool) {
 /// Logs what sentences with `log` match, without deciding: the verdict follows in the same chain.
 fn log(builder: &mut Builder<'_>, stage: Stage, chain: &str, sentences: &[Said<'_>]) {
     for said in sentences.iter().filter(|said| said.rule.log) {
-        let action = Action { stem: "log", counted: false, code: code::log(groups::log_prefix(said.rule)) };
+        let what = What::sentence(&said.rule.origin, said.rule.verdict);
+        let action = Action { stem: "log", counted: false, code: code::log(&what) };
         let one = [Said { rule: said.rule, cells: said.cells.clone() }];
         groups::emit(builder, chain, stage.place, &one, &action);
     }
@@ -426,12 +428,15 @@ fn default(builder: &mut Builder<'_>, stage: Stage, chain: &str) {
     if stage.way == Way::Forward && verdict != Verdict::Allow {
         same_bridge(builder, chain);
     }
+    if verdict == Verdict::Block {
+        builder.rule(chain, code::log(&What::default(stage.way, origin.as_ref())));
+    }
     let words = match origin {
         Some(origin) => origin.comment(),
         None => format!("built in: default {} {}", verdict.word(), stage.way.word()),
     };
-    let code = vec![code::counter(), builder.verdict(verdict)];
-    builder.commented(chain, code, &words);
+    let end = if verdict == Verdict::Block { code::drop() } else { builder.verdict(verdict) };
+    builder.commented(chain, vec![code::counter(), end], &words);
 }
 
 fn same_bridge(builder: &mut Builder<'_>, chain: &str) {

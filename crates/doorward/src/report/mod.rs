@@ -213,6 +213,12 @@ impl Origin {
     /// The words that kernel objects carry: `policy.dw:14 allow ssh from office`.
     #[must_use]
     pub fn comment(&self) -> String {
+        format!("{} {}", self.place(), self.sentence)
+    }
+
+    /// The place as those words have it: `policy.dw:14`.
+    #[must_use]
+    pub fn place(&self) -> String {
         // The kernel keeps 127 bytes: of a long path the end is enough, the sentence is what people look for.
         const PATH: usize = 48;
         let mut start = self.file.len().saturating_sub(PATH);
@@ -220,7 +226,7 @@ impl Origin {
             start += 1;
         }
         let (cut, file) = (if start > 0 { "…" } else { "" }, &self.file[start..]);
-        format!("{cut}{file}:{} {}", self.line, self.sentence)
+        format!("{cut}{file}:{}", self.line)
     }
 }
 

@@ -33,7 +33,10 @@ pub(crate) fn fate(table: &Table, machine: &Machine, packet: &trace::Packet, spe
     let (mut counted, mut logged) = (None, false);
     effects(table, machine, &trace, |expr, comment| match expr {
         Expr::Counter { .. } => counted = comment,
-        Expr::Log(_) => logged = true,
+        // Drops are logged, too, whatever sentences say of it.
+        Expr::Log(log) => {
+            logged |= log.prefix.as_deref().is_some_and(|words| words.starts_with("doorward log "));
+        }
         _ => {}
     });
     Fate { end: trace.end, counted, logged }

@@ -131,7 +131,7 @@ impl Judged {
 }
 
 /// Our program, and the packet that it is run on.
-struct Program<'a> {
+pub(super) struct Program<'a> {
     tables: &'a [Table],
     machine: Machine<'a>,
     packet: &'a Packet,
@@ -139,18 +139,18 @@ struct Program<'a> {
 }
 
 /// One run of it.
-struct Run {
+pub(super) struct Run {
     end: End,
     steps: Vec<Step>,
 }
 
 impl<'a> Program<'a> {
-    fn of(table: &'a Table, packet: &'a Packet, style: &'a Style) -> Program<'a> {
+    pub(super) fn of(table: &'a Table, packet: &'a Packet, style: &'a Style) -> Program<'a> {
         let tables = std::slice::from_ref(table);
         Program { tables, machine: Machine::new(tables), packet, style }
     }
 
-    fn run(&self, spent: bool) -> Run {
+    pub(super) fn run(&self, spent: bool) -> Run {
         let mut assume = |what: &Unknown<'_>| match what.expr {
             Expr::Lookup { set, .. } => spent && (set.starts_with("spent_") || set.starts_with("debt_")),
             Expr::Limit(limit) => !limit.over || spent,
@@ -163,7 +163,7 @@ impl<'a> Program<'a> {
 
 impl Run {
     /// The last that was counted; what passes without being counted has a comment.
-    fn by(&self) -> Option<Comment> {
+    pub(super) fn by(&self) -> Option<Comment> {
         let counted = self.steps.iter().rev().find_map(|step| step.counted.as_deref());
         let said = || {
             let effective = self.steps.iter().rev().filter(|step| step.event != Event::Missed);
@@ -263,7 +263,7 @@ fn rested(table: &Table) -> Option<Table> {
     Some(table)
 }
 
-fn surroundings(assumed: &Assumed, facts: &Facts) -> Surroundings {
+pub(super) fn surroundings(assumed: &Assumed, facts: &Facts) -> Surroundings {
     let from = assumed.connection.from;
     Surroundings {
         own: facts.own(),
@@ -281,7 +281,7 @@ fn surroundings(assumed: &Assumed, facts: &Facts) -> Surroundings {
     }
 }
 
-fn style(facts: &Facts) -> Style {
+pub(super) fn style(facts: &Facts) -> Style {
     let interfaces = facts.interfaces.iter().map(|one| (one.index, one.name.clone())).collect();
     Style { interfaces, usual_protocol_names: true }
 }

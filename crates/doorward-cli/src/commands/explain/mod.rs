@@ -9,10 +9,12 @@ use super::Outcome;
 use crate::cli::{Explain, POLICY};
 use crate::exit::{Exit, Failure};
 use crate::host;
+use crate::kernel::Comment;
 use crate::terminal::Terminal;
-use answer::Answer;
+use answer::{Answer, Program};
 use doorward::explain::{self, Asked, Wrong};
 use doorward::resolve::model::Way;
+use doorward::ruleset::Table;
 use look::Looked;
 use std::borrow::Cow;
 use std::path::Path;
@@ -36,6 +38,17 @@ pub(super) fn run(args: &Explain, terminal: &mut Terminal) -> Outcome {
         show::answer(&answer, args.path, terminal);
     }
     Ok(if answer.disagreement.is_some() { Exit::False } else { Exit::Done })
+}
+
+/// Who decides about a packet in our rules as the kernel has them; none where that cannot be told.
+pub(super) fn decider(words: &[String], table: &Table) -> Option<Comment> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let question = explain::read(&words).ok()?.question;
+    let ends: Vec<_> = question.from.into_iter().chain(question.to).collect();
+    let facts = host::surroundings(&ends, question.way == Way::Out);
+    let assumed = explain::assume(&question, &facts).ok()?;
+    let packet = explain::packet(&assumed.connection, &answer::surroundings(&assumed, &facts));
+    Program::of(table, &packet, &answer::style(&facts)).run(false).by()
 }
 
 fn usage(wrong: &Wrong) -> Failure {
