@@ -3,7 +3,7 @@
 use doorward::explain;
 use doorward::meaning;
 use doorward::net::{AddrSet, Prefix};
-use doorward::resolve::{Host, HostInterface, Loaded};
+use doorward::resolve::{Forwarding, Host, HostInterface, Loaded};
 use doorward::syntax::ast::{Scope, SentenceKind};
 use doorward_kernel::link::{Link, Links};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +76,11 @@ pub(crate) fn facts(loaded: &Loaded) -> Facts {
         }
     }
     let scopes = || kinds().filter_map(scope);
+    if kinds().any(|kind| matches!(kind, SentenceKind::Nat(_))) {
+        let is_on = |switch: &str| Some(fs::read(format!("/proc/sys/net/{switch}")).ok()?.trim_ascii() != b"0");
+        facts.named.forwarding =
+            Forwarding { v4: is_on("ipv4/ip_forward"), v6: is_on("ipv6/conf/all/forwarding") };
+    }
     if scopes().any(|scope| scope.by_user.is_some()) {
         facts.named.users = accounts("/etc/passwd");
     }

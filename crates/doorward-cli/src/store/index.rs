@@ -5,7 +5,7 @@ use super::record::Record;
 use super::sealed::{self, FORM, Sum};
 use crate::host::Facts;
 use doorward::meaning;
-use doorward::resolve::{FileError, Host, HostInterface};
+use doorward::resolve::{FileError, Forwarding, Host, HostInterface};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -201,6 +201,9 @@ struct Answers {
     users: BTreeMap<String, u32>,
     groups: BTreeMap<String, u32>,
     addresses: Vec<IpAddr>,
+    /// Whether IPv4 and IPv6 are passed on, where that was asked.
+    #[serde(default)]
+    forwarding: [Option<bool>; 2],
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -217,6 +220,7 @@ impl Answers {
             users: facts.named.users.clone(),
             groups: facts.named.groups.clone(),
             addresses: facts.own.own.clone(),
+            forwarding: [facts.named.forwarding.v4, facts.named.forwarding.v6],
         }
     }
 
@@ -224,7 +228,12 @@ impl Answers {
         let interface = |one: &Interface| HostInterface { name: one.name.clone(), is_bridge: one.bridge };
         let interfaces = self.interfaces.iter().map(interface).collect();
         Facts {
-            named: Host { interfaces, users: self.users.clone(), groups: self.groups.clone() },
+            named: Host {
+                interfaces,
+                users: self.users.clone(),
+                groups: self.groups.clone(),
+                forwarding: Forwarding { v4: self.forwarding[0], v6: self.forwarding[1] },
+            },
             own: meaning::Host { own: self.addresses.clone() },
         }
     }

@@ -5,7 +5,7 @@ use super::lists::Lists;
 use super::{Options, TABLE};
 use crate::resolve::model::{Resolved, Verdict};
 use crate::ruleset::{
-    Base, Chain, ChainKind, Element, Elements, Expr, Hook, KeyPart, Object, Policy, Rule, Set, Table,
+    Base, Chain, ChainKind, Data, Element, Elements, Expr, Hook, KeyPart, Object, Policy, Rule, Set, Table,
     TableFamily, Udata, set_flags,
 };
 use std::collections::BTreeMap;
@@ -74,11 +74,16 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Makes a base chain.
+    /// Makes a base chain that judges.
     pub(super) fn base(&mut self, name: &str, hook: Hook, priority: i32) {
+        self.base_of(ChainKind::Filter, name, hook, priority);
+    }
+
+    /// Makes a base chain.
+    pub(super) fn base_of(&mut self, kind: ChainKind, name: &str, hook: Hook, priority: i32) {
         let mut chain = Chain::regular(name);
         chain.base = Some(Base {
-            kind: ChainKind::Filter,
+            kind,
             hook,
             priority,
             // Never reached: each path ends in a verdict.
@@ -155,6 +160,20 @@ impl<'a> Builder<'a> {
         name
     }
 
+    /// A map of this generation whose elements count.
+    pub(super) fn map(&mut self, stem: &str, parts: &[KeyPart], to: MapTo<'_>) -> String {
+        let name = self.name(stem);
+        let mut map = Set::map(&name, parts, to.parts);
+        map.size = u32::try_from(to.elements.len()).ok();
+        map.exprs.push(code::counter());
+        let element = |(key, (value, comment)): (Vec<u8>, (Vec<u8>, String))| {
+            Element { data: Some(Data::Value(value)), ..Element::of(key) }.commented(&comment)
+        };
+        map.elements = Elements::Full(to.elements.into_iter().map(element).collect());
+        self.sets.push(map);
+        name
+    }
+
     /// A set that outlives generations; making it twice makes it once.
     pub(super) fn shared(&mut self, set: Set) {
         if !self.sets.iter().any(|known| known.name == set.name) {
@@ -194,11 +213,19 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// What a map maps to.
+pub(super) struct MapTo<'p> {
+    /// Parts of the value.
+    pub(super) parts: &'p [KeyPart],
+    /// Values and comments by key, parts padded to registers if there are several.
+    pub(super) elements: BTreeMap<Vec<u8>, (Vec<u8>, String)>,
+}
+
 /// An element of a verdict map.
 pub(super) fn verdict_element(key: Vec<u8>, verdict: crate::ruleset::Verdict) -> Element {
     Element {
         key,
-        data: Some(crate::ruleset::Data::Verdict(verdict)),
+        data: Some(Data::Verdict(verdict)),
         udata: Udata::default(),
         ..Element::default()
     }

@@ -84,6 +84,11 @@ const PRODUCT_MAX: usize = 4096;
 /// Ranges of so many ports are written out as exact ports.
 const EXPAND_PORTS: u16 = 16;
 
+/// Whether a range is written out as exact ports.
+pub(super) fn is_written_out(range: PortRange) -> bool {
+    range.last() - range.first() < EXPAND_PORTS
+}
+
 /// All cells of a rule at a place; empty if it does not speak of this family or kind of traffic.
 pub(super) fn cells(rule: &Rule, place: Place, lists: &mut Lists) -> Vec<Cell> {
     of(&rule.traffic, &rule.scope, place, lists)
@@ -209,7 +214,7 @@ fn traffic_cells(traffic: &[Traffic], place: Place) -> Vec<Cell> {
             Traffic::Ports(proto, range) if !place.icmp => {
                 if range == PortRange::ALL {
                     cells.push(Cell::field(Field::Proto, vec![vec![proto.0]]));
-                } else if range.last() - range.first() < EXPAND_PORTS {
+                } else if is_written_out(range) {
                     cells.extend((range.first()..=range.last()).map(|number| port(proto, number)));
                 } else {
                     cells.push(Cell::constant(Constant::Ports(proto, range)));

@@ -5,7 +5,7 @@ use crate::net::{Family, PortRange, Prefix, Proto};
 use crate::resolve::model::Limit as Rate;
 use crate::ruleset::{
     Bitop, CmpOp, CtDir, CtKey, Dynset, DynsetOp, Expr, Fib, FibResult, Limit, LimitUnit, Log, LookupTarget,
-    MetaKey, PayloadBase, Reg, Reject, Verdict,
+    MetaKey, Nat, NatRange, PayloadBase, Reg, Reject, Verdict,
 };
 
 /// The register that single values go through.
@@ -230,6 +230,16 @@ pub(super) fn source_is_ours() -> Vec<Expr> {
     vec![Expr::Fib(Fib { result: FibResult::AddrType, flags: SADDR, dreg: R0 }), eq(host(RTN_LOCAL))]
 }
 
+/// `fib daddr type != local`: what is addressed is none of this host's.
+pub(super) fn addressed_elsewhere() -> Vec<Expr> {
+    const DADDR: u32 = 2;
+    const RTN_LOCAL: u32 = 2;
+    vec![
+        Expr::Fib(Fib { result: FibResult::AddrType, flags: DADDR, dreg: R0 }),
+        cmp(CmpOp::Neq, host(RTN_LOCAL)),
+    ]
+}
+
 /// `fib daddr . iif oif != 0`: the packet would leave where it came in.
 pub(super) fn leaves_where_it_came() -> Vec<Expr> {
     const DADDR: u32 = 2;
@@ -276,6 +286,41 @@ pub(super) fn lookup(set: &str, sreg: Reg, invert: bool) -> Expr {
 
 pub(super) fn vmap(map: &str, sreg: Reg) -> Expr {
     Expr::Lookup { set: map.to_owned(), sreg, dreg: Some(LookupTarget::Verdict), invert: false }
+}
+
+/// The value that a map has for a key.
+pub(super) fn value(map: &str, sreg: Reg, dreg: Reg) -> Expr {
+    Expr::Lookup {
+        set: map.to_owned(),
+        sreg,
+        dreg: Some(LookupTarget::Value(dreg)),
+        invert: false,
+    }
+}
+
+/// What is given to a translation (`NF_NAT_RANGE_*`), as the kernel says it when it is read back.
+mod given {
+    pub(super) const ADDRESS: u32 = 1;
+    pub(super) const PORT: u32 = 2;
+}
+
+/// `dnat ip to ADDRESS:PORT`, the address in the first register.
+pub(super) fn dnat(nfproto: u8, port: Reg) -> Expr {
+    let flags = given::ADDRESS | given::PORT;
+    let range = NatRange { proto_min: Some(port), proto_max: Some(port), flags };
+    Expr::Nat(Nat { source: false, family: nfproto, addr: (Some(R0), Some(R0)), range })
+}
+
+/// `dnat to :PORT`
+pub(super) fn to_port(port: Reg) -> Expr {
+    const NFPROTO_INET: u8 = 1;
+    let range = NatRange { proto_min: Some(port), proto_max: Some(port), flags: given::PORT };
+    Expr::Nat(Nat { source: false, family: NFPROTO_INET, addr: (None, None), range })
+}
+
+/// `masquerade`
+pub(super) fn masquerade() -> Expr {
+    Expr::Masq(NatRange::default())
 }
 
 /// Adds or renews an element for so many milliseconds.

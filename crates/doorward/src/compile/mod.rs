@@ -13,6 +13,7 @@ mod held;
 mod hooks;
 mod limits;
 mod lists;
+mod nat;
 mod replace;
 mod same;
 mod stage;
@@ -91,6 +92,7 @@ pub fn stands_for(policy: &Resolved) -> Vec<(String, Stands)> {
 pub fn compile(policy: &Resolved, options: &Options) -> Table {
     let mut builder = builder::Builder::new(policy, options);
     hooks::build(&mut builder);
+    nat::build(&mut builder);
     let mut table = builder.finish();
     if emergency::is_its_policy(policy) {
         emergency::log_nothing(&mut table);

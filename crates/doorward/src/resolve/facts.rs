@@ -1,5 +1,6 @@
 //! What a policy is resolved against, handed in by the caller; nothing here asks the system.
 
+use crate::net::Family;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -101,6 +102,28 @@ pub struct Host {
     pub users: BTreeMap<String, u32>,
     /// Its groups by name.
     pub groups: BTreeMap<String, u32>,
+    /// Whether its kernel passes on what is not for this host.
+    pub forwarding: Forwarding,
+}
+
+/// Whether a kernel passes packets on, by family; none where that is not known, and then nothing is missed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Forwarding {
+    /// `net.ipv4.ip_forward`
+    pub v4: Option<bool>,
+    /// `net.ipv6.conf.all.forwarding`
+    pub v6: Option<bool>,
+}
+
+impl Forwarding {
+    /// Of a family.
+    #[must_use]
+    pub fn of(self, family: Family) -> Option<bool> {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
 }
 
 /// A network interface of the host.

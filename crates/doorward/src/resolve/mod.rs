@@ -7,6 +7,7 @@ mod lists;
 mod load;
 pub mod model;
 mod names;
+mod nat;
 mod path;
 mod scope;
 mod sentences;
@@ -14,7 +15,7 @@ mod shadow;
 mod things;
 mod warn;
 
-pub use facts::{FileError, Files, Host, HostInterface, MemoryFiles};
+pub use facts::{FileError, Files, Forwarding, Host, HostInterface, MemoryFiles};
 pub use list::{Listed, list};
 pub use lists::{List, MAX_ENTRIES};
 pub use load::{Loaded, LoadedFile, load};
@@ -84,6 +85,7 @@ struct Context<'a> {
 struct Places<'a> {
     rules: Vec<(Span, &'a crate::syntax::ast::RuleSentence)>,
     trust: Vec<Span>,
+    nat: Vec<(Span, &'a crate::syntax::ast::Nat)>,
 }
 
 impl<'a> Context<'a> {
@@ -93,6 +95,7 @@ impl<'a> Context<'a> {
         bridges.sort_unstable();
         let defaults = self.defaults();
         let (mut rules, mut trust, mut expects) = (Vec::new(), Vec::new(), Vec::new());
+        let mut nat = Vec::new();
         let mut places = Places::default();
         let loaded = self.loaded;
         for sentence in &loaded.sentences {
@@ -116,12 +119,17 @@ impl<'a> Context<'a> {
                 }
                 // Names are gone by now, defaults were read before, files are included.
                 SentenceKind::Define(_) | SentenceKind::Default(_) | SentenceKind::Include(_) => Some(()),
-                // The parser has refused them by name.
-                SentenceKind::Nat(_) => None,
+                SentenceKind::Nat(said) => {
+                    let origin = origin();
+                    let one = self.nat(said, origin);
+                    places.nat.extend(one.is_some().then_some((sentence.span, said)));
+                    one.map(|one| nat.push(one))
+                }
             };
             self.whole &= came_through.is_some();
         }
-        (Resolved { rules, trust, defaults, expects, bridges }, places)
+        self.translated_twice(&nat, &places.nat);
+        (Resolved { rules, trust, defaults, expects, nat, bridges }, places)
     }
 
     /// Where a sentence came from.

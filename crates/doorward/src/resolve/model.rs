@@ -3,6 +3,7 @@
 use crate::net::{AddrSet, Family, IcmpType, PortRange, Proto};
 use crate::report::Origin;
 pub use crate::syntax::ast::{Verdict, Way};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A policy without names.
@@ -16,6 +17,8 @@ pub struct Resolved {
     pub defaults: Defaults,
     /// `expect` sentences.
     pub expects: Vec<Expect>,
+    /// Sentences that translate addresses: `masquerade`, `redirect`, `publish`.
+    pub nat: Vec<Nat>,
     /// Names of bridges of this host: what stays on one of them passes.
     pub bridges: Vec<String>,
 }
@@ -29,6 +32,7 @@ impl Resolved {
             trust: Vec::new(),
             defaults: Defaults::built_in(),
             expects: Vec::new(),
+            nat: Vec::new(),
             bridges: Vec::new(),
         }
     }
@@ -243,4 +247,60 @@ pub struct Expect {
     pub scope: Scope,
     /// Whether all of them must be allowed, or all blocked.
     pub allowed: bool,
+}
+
+/// A sentence that translates one end of connections as they begin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Nat {
+    /// The sentence.
+    pub origin: Origin,
+    /// What it translates.
+    pub what: Translation,
+}
+
+/// What is translated to what.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Translation {
+    /// Connections from these that leave there come from this host's address there.
+    Masquerade {
+        /// From whom.
+        from: Arc<AddrSet>,
+        /// The leaving interfaces, at least one.
+        on: Vec<Interface>,
+    },
+    /// What is addressed to this host at these ports, and arrives, gets to another port of it.
+    Redirect {
+        /// The ports that are addressed, at least one range.
+        ports: Vec<(Proto, PortRange)>,
+        /// The port that gets it.
+        to: u16,
+    },
+    /// What is addressed to this host at these ports, and arrives, gets to somebody else.
+    Publish {
+        /// The ports that are addressed, at least one range.
+        ports: Vec<(Proto, PortRange)>,
+        /// Who gets it; connections of the other family are left alone.
+        to: SocketAddr,
+    },
+}
+
+impl Translation {
+    /// The ports that are addressed; none where the source is translated.
+    #[must_use]
+    pub fn ports(&self) -> &[(Proto, PortRange)] {
+        match self {
+            Translation::Masquerade { .. } => &[],
+            Translation::Redirect { ports, .. } | Translation::Publish { ports, .. } => ports,
+        }
+    }
+
+    /// Whether connections of a family are translated.
+    #[must_use]
+    pub fn covers(&self, family: Family) -> bool {
+        match self {
+            Translation::Masquerade { from, .. } => !from.lacks(family),
+            Translation::Redirect { .. } => true,
+            Translation::Publish { to, .. } => Family::of(to.ip()) == family,
+        }
+    }
 }

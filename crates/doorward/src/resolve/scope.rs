@@ -156,7 +156,8 @@ impl Context<'_> {
         None
     }
 
-    fn on(&mut self, said: Option<&Spanned<Vec<Spanned<String>>>>) -> Option<Vec<Interface>> {
+    /// Interfaces by name.
+    pub(super) fn on(&mut self, said: Option<&Spanned<Vec<Spanned<String>>>>) -> Option<Vec<Interface>> {
         let Some(said) = said else { return Some(Vec::new()) };
         let mut all: Vec<Interface> = Vec::new();
         let mut whole = true;

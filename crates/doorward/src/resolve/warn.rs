@@ -1,7 +1,7 @@
 //! What works, but probably not as meant: warnings that need the whole policy at hand.
 
 use super::model::{Resolved, Rule, Traffic, Verdict, Way};
-use super::{Context, Places, sentences, shadow, things};
+use super::{Context, Places, nat, sentences, shadow, things};
 use crate::net::{AddrSet, IcmpType, PortRange, Proto};
 use crate::report::{Report, Span};
 use crate::syntax::ast::{DefineValue, SentenceKind};
@@ -23,6 +23,7 @@ pub(super) fn all(context: &mut Context<'_>, resolved: &Resolved, places: &Place
         }
     }
     no_dns_out(context, resolved);
+    nat::warn(context, resolved, &places.nat);
     let lifted = trust_over_block(context, resolved, places);
     shadow::warn(context, resolved, places, &lifted);
 }

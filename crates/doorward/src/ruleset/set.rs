@@ -271,4 +271,14 @@ impl Set {
         udata::mark_verdict_map(&mut map.udata, parts);
         map
     }
+    /// A map from these parts to those.
+    #[must_use]
+    pub fn map(name: impl Into<String>, parts: &[KeyPart], to: &[KeyPart]) -> Set {
+        let mut map = Set::over(name, parts);
+        let value = Set::over("", to);
+        map.flags = set_flags::MAP;
+        map.data = Some(DataType::Value { kind: value.key_type, len: value.key_len });
+        udata::mark_map(&mut map.udata, &value.udata);
+        map
+    }
 }

@@ -117,6 +117,23 @@ pub fn mark_verdict_map(udata: &mut Udata, parts: &[KeyPart]) {
     *udata = out;
 }
 
+/// Adds what `nft` wants to see in the user data of a map to values of this type.
+pub(super) fn mark_map(udata: &mut Udata, value: &Udata) {
+    let mut out = Udata::default();
+    let of_value = |wanted: u8| value.entries().find(move |(kind, _)| *kind == wanted);
+    for (kind, key) in udata.entries() {
+        out.push(kind, key);
+        if let (KEY_BYTEORDER, Some((_, order))) = (kind, of_value(KEY_BYTEORDER)) {
+            out.push(DATA_BYTEORDER, order);
+        }
+    }
+    if let Some((_, of)) = of_value(KEY_TYPEOF) {
+        out.push(DATA_TYPEOF, of);
+    }
+    out.push(DATA_INTERVAL, &0u32.to_le_bytes());
+    *udata = out;
+}
+
 /// nft's own numbers of expressions (`enum expr_types`), as they stand in `typeof` data.
 const EXPR_VERDICT: u32 = 1;
 const EXPR_PAYLOAD: u32 = 7;
@@ -252,6 +269,23 @@ mod tests {
             "000400000000010400000000034600040d000000013e0026000407000000011e000400000000010400000000020402000000030460000000040420000000\
              0114000407000000010c00040b00000001040200000004080004010000000100060400000000"
         );
+    }
+
+    #[test]
+    fn map_as_nft_writes_it() {
+        use KeyPart::{Addr4, L4proto, Port};
+        for (parts, to, bytes) in [
+            (
+                vec![L4proto, Port],
+                vec![Addr4, Port],
+                "000400000000010400000000030800040d0000000100040800040d0000000100060400000000",
+            ),
+            (vec![Port], vec![Port], "000402000000010402000000060400000000"),
+        ] {
+            let (_, mut udata) = key_typeof(&parts);
+            mark_map(&mut udata, &key_typeof(&to).1);
+            assert_eq!(hex(&udata), bytes, "{parts:?} to {to:?}");
+        }
     }
 
     #[test]

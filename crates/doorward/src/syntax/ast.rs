@@ -292,7 +292,7 @@ pub struct Limit {
     pub ban: Option<Spanned<u64>>,
 }
 
-/// NAT sentences: read, and refused by name for now.
+/// Sentences that translate addresses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Nat {
     /// `masquerade from … on …`

@@ -29,7 +29,6 @@ fn kind(reader: &mut Reader<'_>) -> Read<SentenceKind> {
                 .label("for example `allow`"),
         );
     };
-    let span = reader.here();
     match verb {
         "define" => define(reader),
         "trust" => trust(reader),
@@ -41,9 +40,9 @@ fn kind(reader: &mut Reader<'_>) -> Read<SentenceKind> {
             let path = reader.string("the name of a file or folder")?.ok_or(Stop)?;
             Ok(SentenceKind::Include(path))
         }
-        "masquerade" => masquerade(reader, span),
-        "redirect" => redirect(reader, span),
-        "publish" => publish(reader, span),
+        "masquerade" => masquerade(reader),
+        "redirect" => redirect(reader),
+        "publish" => publish(reader),
         _ => no_verb(reader, verb),
     }
 }
@@ -640,7 +639,7 @@ fn protocol(word: &str) -> Result<String, Mistake> {
     Ok(word.to_owned())
 }
 
-fn masquerade(reader: &mut Reader<'_>, word: Span) -> Read<SentenceKind> {
+fn masquerade(reader: &mut Reader<'_>) -> Read<SentenceKind> {
     reader.step();
     if reader.eat("from").is_none() {
         return reader.missing("`from` and an address");
@@ -650,11 +649,10 @@ fn masquerade(reader: &mut Reader<'_>, word: Span) -> Read<SentenceKind> {
         return reader.missing("`on` and an interface");
     }
     let on = reader.list(|reader| reader.opaque("the name of an interface", value::interface))?;
-    not_yet_nat(reader, word, "masquerade");
     Ok(SentenceKind::Nat(Nat::Masquerade { from, on }))
 }
 
-fn redirect(reader: &mut Reader<'_>, word: Span) -> Read<SentenceKind> {
+fn redirect(reader: &mut Reader<'_>) -> Read<SentenceKind> {
     reader.step();
     let ports = reader.value("a port like `80/tcp`", value::ports)?;
     if reader.eat("to").is_none() {
@@ -662,11 +660,10 @@ fn redirect(reader: &mut Reader<'_>, word: Span) -> Read<SentenceKind> {
     }
     let to = reader.value("a port", value::port)?;
     let (Some(ports), Some(to)) = (ports, to) else { return Err(Stop) };
-    not_yet_nat(reader, word, "redirect");
     Ok(SentenceKind::Nat(Nat::Redirect { ports, to }))
 }
 
-fn publish(reader: &mut Reader<'_>, word: Span) -> Read<SentenceKind> {
+fn publish(reader: &mut Reader<'_>) -> Read<SentenceKind> {
     reader.step();
     let ports = reader.value("a port like `2222/tcp`", value::ports)?;
     if reader.eat("to").is_none() {
@@ -679,23 +676,5 @@ fn publish(reader: &mut Reader<'_>, word: Span) -> Read<SentenceKind> {
         })
     })?;
     let (Some(ports), Some(to)) = (ports, to) else { return Err(Stop) };
-    not_yet_nat(reader, word, "publish");
     Ok(SentenceKind::Nat(Nat::Publish { ports, to }))
-}
-
-fn not_yet_nat(reader: &mut Reader<'_>, word: Span, verb: &str) {
-    let id = match verb {
-        "masquerade" => "not-yet-masquerade",
-        "redirect" => "not-yet-redirect",
-        _ => "not-yet-publish",
-    };
-    if !reader.is_broken() {
-        reader.say(
-            Report::error(id, word, format!("`{verb}` is not in this version"))
-                .label("read, and refused")
-                .way_out(
-                    "keep the NAT rule where it is now, in a table of its own: doorward leaves it alone",
-                ),
-        );
-    }
 }

@@ -5,11 +5,11 @@
 use doorward::net::{AddrSet, Family, IcmpType, PortRange, Prefix, Proto};
 use doorward::report::Origin;
 use doorward::resolve::model::{
-    Accounts, DefaultRule, Defaults, Interface, Limit, Passive, Peers, Resolved, Rule, Scope, Traffic, Trust,
-    Verdict, Way,
+    Accounts, DefaultRule, Defaults, Interface, Limit, Nat, Passive, Peers, Resolved, Rule, Scope, Traffic, Translation,
+    Trust, Verdict, Way,
 };
 use proptest::prelude::*;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 pub fn prefix() -> impl Strategy<Value = Prefix> {
@@ -103,6 +103,57 @@ pub fn rule() -> impl Strategy<Value = Rule> {
         })
 }
 
+/// Ports of TCP, UDP or SCTP, few or many.
+fn ports() -> impl Strategy<Value = (Proto, PortRange)> {
+    let protos = prop::sample::select(vec![Proto::TCP, Proto::UDP, Proto::SCTP]);
+    (protos, 1u16..2000, 0u16..200).prop_map(|(proto, first, more)| {
+        let more = if more > 100 { more - 100 } else { 0 };
+        (proto, PortRange::new(first, first + more).unwrap())
+    })
+}
+
+fn translation() -> impl Strategy<Value = Translation> {
+    let some = || prop::collection::vec(ports(), 1..3);
+    let ends = prop_oneof![
+        Just(IpAddr::from([10, 0, 0, 5])),
+        Just(IpAddr::from([10, 0, 0, 6])),
+        Just(IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 5])),
+    ];
+    let on = prop::collection::vec(
+        (prop::sample::select(vec!["eth0", "eth1", "wg0", "br-"]), any::<bool>())
+            .prop_map(|(name, wildcard)| Interface { name: name.to_owned(), wildcard }),
+        1..3,
+    );
+    prop_oneof![
+        (addresses(), on).prop_map(|(from, on)| Translation::Masquerade { from, on }),
+        (some(), prop::sample::select(vec![8080u16, 22, 1999]))
+            .prop_map(|(ports, to)| Translation::Redirect { ports, to }),
+        (some(), ends, prop::sample::select(vec![22u16, 443]))
+            .prop_map(|(ports, to, port)| Translation::Publish { ports, to: SocketAddr::new(to, port) }),
+    ]
+}
+
+/// Translations of which none leads elsewhere what another leads: a policy with such is refused.
+pub fn translations(most: usize) -> impl Strategy<Value = Vec<Nat>> {
+    prop::collection::vec(translation(), 0..=most).prop_map(|all| {
+        let mut kept: Vec<Nat> = Vec::new();
+        for (line, what) in (20_001u32..).zip(all) {
+            let clashes = |one: &Nat| {
+                Family::BOTH.into_iter().any(|family| one.what.covers(family) && what.covers(family))
+                    && one.what.ports().iter().any(|(proto, range)| {
+                        what.ports().iter().any(|(of, other)| {
+                            proto == of && range.first() <= other.last() && other.first() <= range.last()
+                        })
+                    })
+            };
+            if !kept.iter().any(clashes) {
+                kept.push(Nat { origin: origin(line, &format!("translation {line}")), what });
+            }
+        }
+        kept
+    })
+}
+
 pub fn origin(line: u32, sentence: &str) -> Origin {
     Origin { file: "policy.dw".into(), line, sentence: sentence.into() }
 }
@@ -117,12 +168,14 @@ pub fn policy(rules: impl Strategy<Value = Vec<Rule>>) -> impl Strategy<Value = 
         prop::collection::vec(addresses(), 0..2),
         (default(), default(), default(), default()),
         prop::collection::vec("br[0-9]{1,3}", 0..3),
+        prop_oneof![1 => Just(Vec::new()), 1 => translations(5)],
     )
-        .prop_map(|(rules, trust, (r#in, out, published, forward), bridges)| Resolved {
+        .prop_map(|(rules, trust, (r#in, out, published, forward), bridges, nat)| Resolved {
             rules,
             trust: trust.into_iter().map(|who| Trust { who, origin: origin(1, "trust them") }).collect(),
             defaults: Defaults { r#in, out, published, forward },
             expects: Vec::new(),
+            nat,
             bridges,
         })
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use doorward::net::{AddrSet, Family};
-use doorward::resolve::model::{Accounts, DefaultRule, Peers, Resolved, Scope, Traffic, Way};
+use doorward::resolve::model::{Accounts, DefaultRule, Peers, Resolved, Scope, Traffic, Translation, Way};
 use doorward::resolve::{Host, HostInterface, MemoryFiles};
 use std::fmt::Write;
 use std::path::Path;
@@ -47,6 +47,8 @@ pub(crate) fn parse_host(text: &str) -> Host {
             ["user", name, id] => {
                 host.users.insert(name.to_owned(), id.parse().unwrap());
             }
+            ["forwards", family] => *switch(&mut host, family) = Some(true),
+            ["forwards", "no", family] => *switch(&mut host, family) = Some(false),
             ["group", name, id] => {
                 host.groups.insert(name.to_owned(), id.parse().unwrap());
             }
@@ -54,6 +56,10 @@ pub(crate) fn parse_host(text: &str) -> Host {
         }
     }
     host
+}
+
+fn switch<'h>(host: &'h mut Host, family: &str) -> &'h mut Option<bool> {
+    if family == "IPv4" { &mut host.forwarding.v4 } else { &mut host.forwarding.v6 }
 }
 
 /// Everything that a resolved policy says.
@@ -90,6 +96,21 @@ pub(crate) fn dump(resolved: &Resolved) -> String {
         writeln!(out, "{}", expect.origin.comment()).unwrap();
         writeln!(out, "    all {outcome} {}: {}", expect.way.word(), traffic(&expect.traffic)).unwrap();
         scope(&mut out, &expect.scope);
+    }
+    for nat in &resolved.nat {
+        writeln!(out, "{}", nat.origin.comment()).unwrap();
+        let ports: Vec<String> =
+            nat.what.ports().iter().map(|(proto, range)| format!("{range}/{proto}")).collect();
+        let ports = ports.join(", ");
+        match &nat.what {
+            Translation::Masquerade { from, on } => {
+                let on: Vec<String> =
+                    on.iter().map(|i| format!("{}{}", i.name, if i.wildcard { "*" } else { "" })).collect();
+                writeln!(out, "    masquerade: {} on {}", addresses(from), on.join(" ")).unwrap();
+            }
+            Translation::Redirect { to, .. } => writeln!(out, "    redirect: {ports} to {to}").unwrap(),
+            Translation::Publish { to, .. } => writeln!(out, "    publish: {ports} to {to}").unwrap(),
+        }
     }
     if !resolved.bridges.is_empty() {
         writeln!(out, "bridges: {}", resolved.bridges.join(" ")).unwrap();
