@@ -3,8 +3,9 @@
 use crate::exit::{Exit, Failure};
 use crate::json;
 use crate::text::{Line, Tone};
+use doorward::meaning::sets::Place;
 use doorward::meaning::{Decider, Host, Judgement, Limits, connection, judge};
-use doorward::prove::{Answer, Difference, Outcome, Proof};
+use doorward::prove::{Answer, Difference, Mistranslated, Outcome, Proof};
 use doorward::report::Origin;
 use doorward::resolve::Resolved;
 use doorward::resolve::model::Verdict;
@@ -18,9 +19,11 @@ pub(crate) fn unequal(proof: &Proof, policy: &Resolved, host: &Host) -> Option<F
                 .way_out("put addresses that are treated alike into a list: `define NAME = file \"…\"`"),
         );
     }
-    let first = proof.differences.first()?;
+    let of_judgement = proof.differences.first().map(|one| difference(one, policy, host));
+    let of_translation = || proof.mistranslated.first().map(mistranslated);
+    let first = of_judgement.or_else(of_translation)?;
     let mut failure = Failure::new(Exit::Refused, "the program does not mean what the policy says");
-    failure.messages.extend(difference(first, policy, host));
+    failure.messages.extend(first);
     failure.messages.push("this is a mistake of doorward, not of the policy".to_owned());
     Some(failure.way_out("please report it with the policy"))
 }
@@ -32,6 +35,17 @@ fn difference(one: &Difference, policy: &Resolved, host: &Host) -> Vec<String> {
     vec![
         format!("for example: {example}"),
         format!("the policy: {} ({decider}); the program: {}", one.meant.word(), one.done.word()),
+    ]
+}
+
+/// One first packet that is translated otherwise.
+fn mistranslated(one: &Mistranslated) -> Vec<String> {
+    let place = Place { hook: one.slice.hook, translated: one.slice.translated };
+    let example = connection(&one.example, one.family, place);
+    let words = |end: &Option<String>| end.clone().unwrap_or_else(|| "leaves this as it is".to_owned());
+    vec![
+        format!("for example: {example}"),
+        format!("the policy {}; the program {}", words(&one.meant), words(&one.done)),
     ]
 }
 

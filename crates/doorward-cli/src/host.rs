@@ -77,7 +77,8 @@ pub(crate) fn facts(loaded: &Loaded) -> Facts {
     }
     let scopes = || kinds().filter_map(scope);
     if kinds().any(|kind| matches!(kind, SentenceKind::Nat(_))) {
-        let is_on = |switch: &str| Some(fs::read(format!("/proc/sys/net/{switch}")).ok()?.trim_ascii() != b"0");
+        let is_on =
+            |switch: &str| Some(fs::read(format!("/proc/sys/net/{switch}")).ok()?.trim_ascii() != b"0");
         facts.named.forwarding =
             Forwarding { v4: is_on("ipv4/ip_forward"), v6: is_on("ipv6/conf/all/forwarding") };
     }

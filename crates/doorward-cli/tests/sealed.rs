@@ -120,7 +120,7 @@ fn plain(rules: Vec<doorward::resolve::model::Rule>) -> Resolved {
             forward: default(Verdict::Block),
         },
         expects: Vec::new(),
-            nat: Vec::new(),
+        nat: Vec::new(),
         bridges: Vec::new(),
     }
 }

@@ -8,10 +8,14 @@ mod imagined;
 mod policies;
 
 use doorward::compile::{Options, compile};
-use doorward::meaning::{Addressed, Connection, Decider, Host, Limits, Owner, Packet, Path, judge};
-use doorward::net::{Family, Proto};
-use doorward::resolve::model::{Peers, Resolved, Traffic, Verdict};
-use doorward::trace::{Conntrack, End, Machine};
+use doorward::explain::{self, Surroundings};
+use doorward::meaning::{
+    Addressed, Connection, Decider, Host, Limits, Owner, Packet, Path, judge, translate,
+};
+use doorward::net::{Family, Proto, Translated};
+use doorward::resolve::model::{Peers, Resolved, Traffic, Translation, Verdict};
+use doorward::ruleset::Hook;
+use doorward::trace::{Conntrack, End, Machine, Outcome, Unknown};
 use policies::{policy, rule};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -41,6 +45,11 @@ fn addresses(policy: &Resolved, family: Family) -> Vec<IpAddr> {
     }
     for trust in &policy.trust {
         take(&Peers { only: Some(trust.who.clone()), except: None });
+    }
+    for nat in &policy.nat {
+        if let Translation::Masquerade { from, .. } = &nat.what {
+            take(&Peers { only: Some(from.clone()), except: None });
+        }
     }
     all
 }
@@ -72,9 +81,12 @@ fn packets(policy: &Resolved) -> Vec<Packet> {
     {
         all.push(Packet::Icmp { kind, hops });
     }
-    for rule in &policy.rules {
-        for traffic in &rule.traffic {
-            if let Traffic::Ports(proto, range) = *traffic {
+    let said = policy.rules.iter().flat_map(|rule| &rule.traffic).copied();
+    let translated = policy.nat.iter().flat_map(|nat| nat.what.ports());
+    let translated = translated.map(|(proto, range)| Traffic::Ports(*proto, *range));
+    for traffic in said.chain(translated) {
+        {
+            if let Traffic::Ports(proto, range) = traffic {
                 for port in
                     [range.first(), range.last(), range.first().wrapping_sub(1), range.last().wrapping_add(1)]
                 {
@@ -150,6 +162,36 @@ fn by_limited(policy: &Resolved, by: &Decider) -> bool {
     policy.rules.iter().any(|rule| rule.origin == *origin && rule.limit.is_some())
 }
 
+/// What the first packet of a connection becomes where it arrives, and where it leaves.
+fn translated_as_meant(
+    policy: &Resolved,
+    host: &Host,
+    machine: &Machine,
+    connection: &Connection,
+) -> Result<(), TestCaseError> {
+    let around = Surroundings { own: host.own.clone(), ..Surroundings::default() };
+    let becomes = |hook| {
+        let trace = machine.hook(&explain::at(hook, connection, &around), &mut |_: &Unknown| true);
+        trace.visits.iter().find_map(|visit| match visit.outcome {
+            Outcome::Translated { to, .. } => to,
+            _ => None,
+        })
+    };
+    let begins = |hook| match explain::at(hook, connection, &around).ct {
+        Conntrack::Entry(entry) => entry.state == 8,
+        _ => false,
+    };
+    if !matches!(connection.path, Path::Out { .. }) && begins(Hook::Prerouting) {
+        let meant = translate::led(policy, host, connection).map(|(to, _)| to);
+        prop_assert_eq!(becomes(Hook::Prerouting), meant, "{} {:?}", connection, policy.nat);
+    }
+    if !matches!(connection.path, Path::In { .. }) && begins(Hook::Postrouting) {
+        let meant = translate::masqueraded(policy, connection).map(|_| Translated::MASQUERADE);
+        prop_assert_eq!(becomes(Hook::Postrouting), meant, "{} {:?}", connection, policy.nat);
+    }
+    Ok(())
+}
+
 #[test]
 fn the_program_decides_as_the_policy_says() {
     let own: Vec<IpAddr> = OWN.iter().map(|a| a.parse().unwrap()).collect();
@@ -178,6 +220,13 @@ fn the_program_decides_as_the_policy_says() {
             let machine = Machine::new(std::slice::from_ref(&table));
             for seed in &seeds {
                 let connection = connection(&policy, seed);
+                translated_as_meant(&policy, &host, &machine, &connection)?;
+                // Few addresses are this host's by chance.
+                let ours = if connection.from.is_ipv4() { own[0] } else { own[1] };
+                let iface = connection.iface().to_owned();
+                let to_us =
+                    Connection { path: Path::In { iface, addressed: None }, to: ours, ..connection.clone() };
+                translated_as_meant(&policy, &host, &machine, &to_us)?;
                 let packet = imagined::packet(&connection, &own);
                 for (spent, limits) in [(false, Limits::Unspent), (true, Limits::Spent)] {
                     let fate = imagined::fate(&table, &machine, &packet, spent);

@@ -116,7 +116,7 @@ impl Proof {
     }
 }
 
-const SLICE: Slice = Slice { hook: Hook::Input, translated: false };
+const SLICE: Slice = Slice { hook: Hook::Input, translated: false, nat: false };
 
 /// How the prover and the machine say that a packet ends.
 fn both(tables: &[Table], packet: &Packet) -> (Vec<End>, End) {

@@ -14,7 +14,7 @@ use doorward::prove::{Besides, InTurn, drift, packet};
 use doorward::resolve::model::Resolved;
 use doorward::ruleset::{Expr, Table};
 use doorward::space::{Field, Point};
-use doorward::trace::{End, Machine, Packet, Unknown};
+use doorward::trace::{End, Machine, Outcome, Packet, Unknown};
 use mutants::{Mutant, mutate, packets};
 use policies::{policy, rule};
 use proptest::prelude::*;
@@ -107,6 +107,9 @@ fn seen(table: &Table, machine: &Machine, packet: &Packet, state: &State) -> See
                 }
                 _ => {}
             }
+        }
+        if let Outcome::Translated { at, to } = &visit.outcome {
+            does.push(to.map_or_else(|| format!("{:?}", rule.exprs[*at]), |to| to.to_string()));
         }
     }
     does.sort();

@@ -45,6 +45,7 @@ fn what_is_compiled_is_what_is_meant() {
             let (_, found) = compiled(&policy, &Host::default(), &options(first), &InTurn);
             prop_assert_eq!(&found.unproven, &None);
             prop_assert!(found.differences.is_empty(), "{}", told(&found.differences));
+            prop_assert!(found.mistranslated.is_empty(), "{:#?}", found.mistranslated);
             Ok(())
         })
         .unwrap_or_else(|error| panic!("{error}"));
@@ -74,4 +75,70 @@ fn a_limit_lets_in_no_more_than_its_sentence() {
     let found = proof(&table);
     assert!(!found.is_equal());
     assert!(told(&found.differences).contains("meant block, done allow"), "{}", told(&found.differences));
+}
+
+/// Each sentence that translates is proven by itself: without its rule, with another end, and with more than it says.
+#[test]
+fn a_translation_is_what_its_sentence_says() {
+    let text = "masquerade from 10.0.0.0/24 on eth0\nredirect 80/tcp to 8080\n\
+                publish 2222/tcp to 10.0.0.5:22\npublish 3000-3999/udp to [fd00::5]:53\n";
+    let files = MemoryFiles::default().with("policy.dw", text);
+    let (policy, reports) = resolve(&load(&files, "policy.dw"), &resolve::Host::default());
+    let policy = policy.unwrap_or_else(|| panic!("{reports:?}"));
+    let (host, options) = (Host::default(), Options::default());
+    let original = compile(&policy, &options);
+    let facts = Facts { lens: Lens::of(&policy), ..Facts::default() };
+    let proof = |change: &dyn Fn(&mut Table)| {
+        let mut table = original.clone();
+        change(&mut table);
+        let found =
+            check(Claim { policy: &policy, table: &table, host: &host, options: &options }, &facts, &InTurn);
+        let words = |end: &Option<String>| end.clone().unwrap_or_else(|| "-".to_owned());
+        let told =
+            found.mistranslated.iter().map(|one| format!("{} / {}", words(&one.meant), words(&one.done)));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(proof(&|_| ()), Vec::<String>::new());
+    fn elements<'t>(table: &'t mut Table, name: &str) -> &'t mut Vec<doorward::ruleset::Element> {
+        let set = table.sets.iter_mut().find(|set| set.name == name).unwrap();
+        let Elements::Full(list) = &mut set.elements else { panic!("{name}") };
+        list
+    }
+    fn rules<'t>(table: &'t mut Table, name: &str) -> &'t mut Vec<doorward::ruleset::Rule> {
+        &mut table.chains.iter_mut().find(|chain| chain.name == name).unwrap().rules
+    }
+    let gone = proof(&|table| elements(table, "g1_publish4").clear());
+    assert_eq!(gone, ["leads this to 10.0.0.5 port 22 / -"]);
+    let other = proof(&|table| {
+        elements(table, "g1_publish4")[0].data =
+            Some(doorward::ruleset::Data::Value(vec![10, 0, 0, 6, 0, 22, 0, 0]));
+    });
+    assert_eq!(
+        other,
+        [
+            "leads this to 10.0.0.5 port 22 / leads this to 10.0.0.6 port 22",
+            "leads this to 10.0.0.5 port 22 / leads this to 10.0.0.6 port 22"
+        ]
+    );
+    let more = proof(&|table| {
+        let more =
+            doorward::ruleset::Element { key: vec![0, 81], ..elements(table, "g1_redirect_tcp")[0].clone() };
+        elements(table, "g1_redirect_tcp").push(more);
+    });
+    assert_eq!(more, ["- / leads this to port 8080", "- / leads this to port 8080"], "of both families");
+    let elsewhere = proof(&|table| drop(rules(table, "g1_dstnat").remove(0)));
+    assert!(elsewhere.iter().all(|one| one.starts_with("- / leads this to")) && elsewhere.len() == 4);
+    let masquerade = proof(&|table| drop(rules(table, "g1_srcnat4").remove(0)));
+    assert!(
+        !masquerade.is_empty() && masquerade.iter().all(|one| one == "sends this from its own address / -")
+    );
+    let dropped = proof(&|table| {
+        let rule = doorward::ruleset::Rule::new(vec![doorward::ruleset::Expr::Verdict(
+            doorward::ruleset::Verdict::Drop,
+        )]);
+        rules(table, "dstnat").insert(0, rule);
+    });
+    assert!(dropped.iter().any(|one| one == "leads this to 10.0.0.5 port 22 / does not let this through"));
+    let unhooked = proof(&|table| rules(table, "srcnat").clear());
+    assert!(!unhooked.is_empty());
 }

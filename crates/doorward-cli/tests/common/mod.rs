@@ -193,7 +193,7 @@ pub fn policy(rules: Vec<Rule>) -> Resolved {
             forward: default(Verdict::Block),
         },
         expects: Vec::new(),
-            nat: Vec::new(),
+        nat: Vec::new(),
         bridges: Vec::new(),
     }
 }

@@ -223,10 +223,5 @@ pub(super) struct MapTo<'p> {
 
 /// An element of a verdict map.
 pub(super) fn verdict_element(key: Vec<u8>, verdict: crate::ruleset::Verdict) -> Element {
-    Element {
-        key,
-        data: Some(Data::Verdict(verdict)),
-        udata: Udata::default(),
-        ..Element::default()
-    }
+    Element { key, data: Some(Data::Verdict(verdict)), udata: Udata::default(), ..Element::default() }
 }

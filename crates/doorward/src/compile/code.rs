@@ -290,12 +290,7 @@ pub(super) fn vmap(map: &str, sreg: Reg) -> Expr {
 
 /// The value that a map has for a key.
 pub(super) fn value(map: &str, sreg: Reg, dreg: Reg) -> Expr {
-    Expr::Lookup {
-        set: map.to_owned(),
-        sreg,
-        dreg: Some(LookupTarget::Value(dreg)),
-        invert: false,
-    }
+    Expr::Lookup { set: map.to_owned(), sreg, dreg: Some(LookupTarget::Value(dreg)), invert: false }
 }
 
 /// What is given to a translation (`NF_NAT_RANGE_*`), as the kernel says it when it is read back.

@@ -123,9 +123,7 @@ fn redirect(builder: &mut Builder<'_>, chain: &str, proto: Proto) {
             }
             for number in range.first()..=range.last() {
                 let end = to.to_be_bytes().to_vec();
-                ports
-                    .entry(number.to_be_bytes().to_vec())
-                    .or_insert_with(|| (end, one.origin.comment()));
+                ports.entry(number.to_be_bytes().to_vec()).or_insert_with(|| (end, one.origin.comment()));
             }
         }
     }

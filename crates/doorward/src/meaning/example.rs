@@ -48,7 +48,7 @@ pub fn connection(point: &Point, family: Family, place: Place) -> Connection {
                 gid: u32::try_from(at(&Field::Group, 1000)).unwrap_or(1000),
             }),
         },
-        Hook::Forward => {
+        Hook::Forward | Hook::Postrouting => {
             Path::Forward { iif: name(&Field::Iif, "eth0"), oif: name(&Field::Oif, "eth1"), addressed }
         }
         _ => Path::In { iface: name(&Field::Iif, "eth0"), addressed },

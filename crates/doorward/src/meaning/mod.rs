@@ -11,6 +11,7 @@ mod judge;
 pub mod sets;
 #[cfg(test)]
 mod tests;
+pub mod translate;
 
 pub use connection::{Addressed, Connection, Owner, Packet, Path};
 pub use example::{connection, ip};

@@ -26,7 +26,7 @@ fn policy(rules: Vec<Rule>) -> Resolved {
             forward: default(Verdict::Block),
         },
         expects: Vec::new(),
-            nat: Vec::new(),
+        nat: Vec::new(),
         bridges: Vec::new(),
     }
 }

@@ -5,12 +5,14 @@ mod icmp;
 mod intervals;
 mod prefix;
 mod proto;
+mod translated;
 
 pub use addrs::AddrSet;
 pub use icmp::{IcmpType, icmp_names, icmp_type};
 pub use intervals::{Bits, Intervals};
 pub use prefix::{IpRange, Prefix, PrefixError};
 pub use proto::{PortRange, Proto};
+pub use translated::{How, Translated};
 
 /// One of the two address families that every sentence covers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

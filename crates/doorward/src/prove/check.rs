@@ -6,6 +6,7 @@ use super::lens::Lens;
 use super::load::Slice;
 use super::program::{Facts, Program};
 use super::run::NotJudged;
+use super::translated::{self, Mistranslated, TRANSLATING};
 use crate::compile::{Options, PENDING, compile};
 use crate::meaning::sets::{self, Given, Meant, Place};
 use crate::meaning::{Connection, Host, Judgement, Limits, connection, judge};
@@ -20,6 +21,8 @@ use crate::space::{Field, Node, Pred, Space, Terms};
 pub struct Proof {
     /// Packets that the ruleset treats otherwise than the policy says; a mistake of ours, or of whoever changed it.
     pub differences: Vec<Difference>,
+    /// First packets that the ruleset translates otherwise than the policy says.
+    pub mistranslated: Vec<Mistranslated>,
     /// What became of the expectations, in their order.
     pub expectations: Vec<Outcome>,
     /// Why nothing is claimed, where the proof grew too large.
@@ -32,7 +35,7 @@ impl Proof {
     /// Whether the ruleset was proven to mean the policy. Expectations are another matter.
     #[must_use]
     pub fn is_equal(&self) -> bool {
-        self.unproven.is_none() && self.differences.is_empty()
+        self.unproven.is_none() && self.differences.is_empty() && self.mistranslated.is_empty()
     }
 }
 
@@ -81,6 +84,7 @@ pub struct Claim<'a> {
 /// The proof of one family.
 struct Half {
     differences: Vec<Difference>,
+    mistranslated: Vec<Mistranslated>,
     found: Vec<Found>,
     unproven: Option<NotJudged>,
     nodes: usize,
@@ -119,7 +123,9 @@ pub fn check(claim: Claim<'_>, facts: &Facts, both: &impl Both) -> Proof {
         .collect();
     let mut differences = four.differences;
     differences.extend(six.differences);
-    Proof { differences, expectations, unproven, nodes: four.nodes.max(six.nodes) }
+    let mut mistranslated = four.mistranslated;
+    mistranslated.extend(six.mistranslated);
+    Proof { differences, mistranslated, expectations, unproven, nodes: four.nodes.max(six.nodes) }
 }
 
 /// What was found of one expectation so far.
@@ -156,7 +162,8 @@ struct Asked {
 
 fn half(claim: Claim<'_>, facts: &Facts, family: Family) -> Half {
     let found = claim.policy.expects.iter().map(|_| Found::default()).collect();
-    let mut half = Half { differences: Vec::new(), found, unproven: None, nodes: 0 };
+    let mut half =
+        Half { differences: Vec::new(), mistranslated: Vec::new(), found, unproven: None, nodes: 0 };
     if let Err(why) = prove(claim, facts, family, &mut half) {
         half.unproven = Some(why);
     }
@@ -169,7 +176,8 @@ fn prove(claim: Claim<'_>, facts: &Facts, family: Family, half: &mut Half) -> Re
     let given = Given { owing: Some(PENDING), carried };
     let meant: Vec<Meant> =
         Place::ALL.iter().map(|place| sets::sets(claim.policy, *place, given, &mut terms)).collect();
-    let slices: Vec<Slice> = Place::ALL.iter().map(|place| (*place).into()).collect();
+    let translated = translated::Meant::of(claim.policy, &mut terms);
+    let slices: Vec<Slice> = Place::ALL.iter().map(|place| (*place).into()).chain(TRANSLATING).collect();
     let program = Program::of(std::slice::from_ref(claim.table), &slices, facts, &mut terms);
     let asked = asked(claim, &mut terms);
     let mut space = Space::new(terms)?;
@@ -178,6 +186,9 @@ fn prove(claim: Claim<'_>, facts: &Facts, family: Family, half: &mut Half) -> Re
         for one in asked.iter().filter(|one| one.place == at) {
             expectation(&mut space, claim, one, allowed, &mut half.found[one.expect]);
         }
+    }
+    for meant in translated {
+        meant.compare(&mut space, &program, &mut half.mistranslated)?;
     }
     space.holds_good()?;
     half.nodes = space.size();

@@ -8,6 +8,7 @@ use super::program::{Facts, Program};
 use super::run::{Effects, NotJudged};
 use crate::compile::{Options, PENDING, compile};
 use crate::meaning::sets::Place;
+use crate::meaning::translate::beginnings;
 use crate::meaning::{Connection, connection};
 use crate::net::{AddrSet, Family};
 use crate::resolve::model::Resolved;
@@ -58,16 +59,22 @@ impl Besides {
 }
 
 /// The hooks in which our table has chains, or somebody could give it one, and each in both views.
-pub(super) const WATCHED: [Slice; 9] = [
-    Slice { hook: Hook::Input, translated: false },
-    Slice { hook: Hook::Input, translated: true },
-    Slice { hook: Hook::Forward, translated: true },
-    Slice { hook: Hook::Forward, translated: false },
-    Slice { hook: Hook::Output, translated: false },
-    Slice { hook: Hook::Prerouting, translated: false },
-    Slice { hook: Hook::Ingress, translated: false },
-    Slice { hook: Hook::Postrouting, translated: false },
-    Slice { hook: Hook::Postrouting, translated: true },
+pub(super) const WATCHED: [Slice; 15] = [
+    Slice { hook: Hook::Input, translated: false, nat: false },
+    Slice { hook: Hook::Input, translated: true, nat: false },
+    Slice { hook: Hook::Forward, translated: true, nat: false },
+    Slice { hook: Hook::Forward, translated: false, nat: false },
+    Slice { hook: Hook::Output, translated: false, nat: false },
+    Slice { hook: Hook::Prerouting, translated: false, nat: false },
+    Slice { hook: Hook::Ingress, translated: false, nat: false },
+    Slice { hook: Hook::Postrouting, translated: false, nat: false },
+    Slice { hook: Hook::Postrouting, translated: true, nat: false },
+    Slice { hook: Hook::Prerouting, translated: false, nat: true },
+    Slice { hook: Hook::Postrouting, translated: false, nat: true },
+    Slice { hook: Hook::Postrouting, translated: true, nat: true },
+    Slice { hook: Hook::Output, translated: false, nat: true },
+    Slice { hook: Hook::Input, translated: false, nat: true },
+    Slice { hook: Hook::Input, translated: true, nat: true },
 ];
 
 /// Compares the table that the kernel holds with what the policy compiles to.
@@ -119,8 +126,12 @@ fn strange(expected: &Table, held: &Table) -> Vec<String> {
         !chain.rules.is_empty() || chain.base.as_ref().is_some_and(|base| base.policy == Policy::Drop)
     };
     let known = |chain: &Chain| {
-        let watched = |hook| WATCHED.iter().any(|slice| slice.hook == hook);
-        chain.base.as_ref().is_none_or(|base| base.kind == ChainKind::Filter && watched(base.hook))
+        let watched = |hook, nat| WATCHED.iter().any(|slice| (slice.hook, slice.nat) == (hook, nat));
+        chain.base.as_ref().is_none_or(|base| match base.kind {
+            ChainKind::Filter => watched(base.hook, false),
+            ChainKind::Nat => watched(base.hook, true),
+            _ => false,
+        })
     };
     let chains = held.chains.iter().filter(|chain| !known(chain)).filter(does_something);
     let mut found: Vec<String> =
@@ -153,11 +164,13 @@ fn besides(
     let _ = terms.masked(&Field::CT_MARK, PENDING.into(), 0);
     let changed = programs.each_ref().map(|program| program.changed_bits(&Field::CT_MARK));
     let changed = changed[0] | changed[1];
+    let begins = beginnings(&mut terms);
     let mut space = Space::new(terms)?;
+    let begins = space.node(&begins);
     let there = |slice: &Slice| programs.iter().any(|program| !program.base_chains(*slice).is_empty());
     for slice in otherwise.into_iter().filter(there) {
         for start in starts(changed) {
-            let two = Two { programs: &programs, slice, start, changed };
+            let two = Two { programs: &programs, slice, start, changed, begins };
             two.compare(&mut space, found)?;
         }
         space.holds_good()?;
@@ -187,12 +200,17 @@ struct Two<'a> {
     start: (u32, u32),
     /// Bits of the mark that rules change.
     changed: u32,
+    /// First packets of connections.
+    begins: Node,
 }
 
 impl Two<'_> {
     fn compare(&self, space: &mut Space, found: &mut Vec<Besides>) -> Result<(), NotJudged> {
         let (mask, value) = self.start;
         let mut start = space.domain();
+        if self.slice.nat {
+            start = space.and(start, self.begins);
+        }
         for bit in (0..32).filter(|bit| mask >> bit & 1 == 1) {
             if let Some(set) = space.bit(&Field::CT_MARK, bit) {
                 let wanted = value >> bit & 1 == 1;

@@ -25,7 +25,7 @@ pub struct Difference {
 
 impl From<Place> for Slice {
     fn from(place: Place) -> Slice {
-        Slice { hook: place.hook, translated: place.translated }
+        Slice { hook: place.hook, translated: place.translated, nat: false }
     }
 }
 

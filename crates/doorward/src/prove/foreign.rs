@@ -94,7 +94,7 @@ fn passed(place: Place) -> Vec<Slice> {
         Hook::Forward => &[Hook::Ingress, Hook::Prerouting, Hook::Forward, Hook::Postrouting],
         _ => &[Hook::Output, Hook::Postrouting],
     };
-    hooks.iter().map(|hook| Slice { hook: *hook, translated: place.translated }).collect()
+    hooks.iter().map(|hook| Slice { hook: *hook, translated: place.translated, nat: false }).collect()
 }
 
 /// What others are judged by.

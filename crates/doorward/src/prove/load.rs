@@ -15,6 +15,8 @@ pub struct Slice {
     pub hook: Hook,
     /// Whether somebody translated the destination of the connection.
     pub translated: bool,
+    /// Whether chains of type `nat` are meant, which see first packets of connections only, and no others.
+    pub nat: bool,
 }
 
 /// What packets and kernels may be like where a proof takes it for granted that they are not.

@@ -9,10 +9,12 @@ use super::load::{Choices, Odd, Stand};
 use super::lookup::{Hits, Known, describe};
 use super::questions::{Questions, Site};
 use super::symbol::{Byte, Registers, Symbols, known};
+use super::translated;
 use super::xtables::only_tells;
+use crate::net::Family;
 use crate::ruleset::{
-    Bitop, CmpOp, CtKey, Data, Dynset, DynsetOp, Expr, LookupTarget, MetaKey, PayloadBase, Reg, Rule, Table,
-    TableFamily, Verdict, exthdr,
+    Bitop, CmpOp, CtKey, Data, Dynset, DynsetOp, Expr, LookupTarget, MetaKey, Nat, PayloadBase, Reg, Rule,
+    Table, TableFamily, Verdict, exthdr,
 };
 use crate::space::{Bit, Field, Pred, Terms};
 use std::collections::BTreeMap;
@@ -35,6 +37,8 @@ pub(super) enum Op {
     Overwrite { what: Overwritten, becomes: Pred },
     /// Does something that later packets, or people, notice.
     Effect(Arc<str>),
+    /// Translates: to what, in words, and for which packets.
+    Translate(Vec<(Pred, Arc<str>)>),
 }
 
 /// What a bit of a mark becomes.
@@ -341,8 +345,14 @@ impl<'s> Lowering<'_, 's, '_> {
                 }
             }
             // What a translation leads to is a matter of its own; in its chain it ends the walk.
+            Expr::Nat(nat) if self.is_of_others(nat) => {}
             Expr::Nat(_) | Expr::Masq(_) | Expr::Redir(_) => {
-                self.effect(format_args!("{expr:?}"));
+                if self.stand.slice.nat {
+                    let read = |reg, len| self.registers.get(reg, len);
+                    self.ops.push(Op::Translate(translated::cases(expr, &self.symbols, read)));
+                } else {
+                    self.effect(format_args!("{expr:?}"));
+                }
                 self.ops.push(Op::Verdict(Verdict::Accept));
             }
             Expr::Objref { kind, name } => self.object(*kind, &format!("object {kind} {name}")),
@@ -376,6 +386,16 @@ impl<'s> Lowering<'_, 's, '_> {
         if self.effects {
             self.ops.push(Op::Effect(words.to_string().into()));
         }
+    }
+
+    /// In a table of both families, a translation of the other family is passed over.
+    fn is_of_others(&self, nat: &Nat) -> bool {
+        let family = match self.symbols.terms.family() {
+            Family::V4 => TableFamily::Ip,
+            Family::V6 => TableFamily::Ip6,
+        };
+        let of_both = TableFamily::Inet;
+        self.table.1.family == of_both && ![family.number(), of_both.number()].contains(&nat.family)
     }
 
     fn unknown(&mut self, words: &str) {
@@ -590,7 +610,7 @@ fn ends(op: &Op) -> bool {
         Op::Verdict(verdict) => *verdict != Verdict::Continue,
         Op::Map(map) => map.iter().all(|(_, verdict)| *verdict != Verdict::Continue),
         Op::Reject => true,
-        Op::Assign { .. } | Op::Overwrite { .. } | Op::Effect(_) => false,
+        Op::Assign { .. } | Op::Overwrite { .. } | Op::Effect(_) | Op::Translate(_) => false,
     }
 }
 

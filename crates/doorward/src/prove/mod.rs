@@ -24,6 +24,7 @@ mod questions;
 mod run;
 mod symbol;
 mod told;
+mod translated;
 mod trial;
 mod xtables;
 
@@ -45,4 +46,5 @@ pub use point::{tells, value_of};
 pub use program::{BaseChain, ChainName, Facts, Program};
 pub use run::{Effects, Fates, NotJudged};
 pub use told::{Telling, Told, told};
+pub use translated::Mistranslated;
 pub use trial::{TrialProof, on_trial};

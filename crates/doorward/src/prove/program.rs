@@ -255,10 +255,10 @@ impl<'a> Lowerer<'a, '_> {
                 continue;
             }
             for chain in &table.chains {
-                // Chains of type nat decide what becomes of addresses, and see first packets only.
+                // Chains of type nat decide what becomes of addresses: they are asked by themselves.
                 if let Some(base) = &chain.base
                     && base.hook == self.slice.hook
-                    && base.kind != ChainKind::Nat
+                    && (base.kind == ChainKind::Nat) == self.slice.nat
                 {
                     found.push((base.priority, index, chain));
                 }
@@ -340,7 +340,7 @@ impl<'a> Lowerer<'a, '_> {
             Op::Map(map) => Step::Map(
                 map.into_iter().map(|(pred, verdict)| (pred, self.target(at, &verdict, stateless))).collect(),
             ),
-            Op::Assign { .. } | Op::Overwrite { .. } | Op::Effect(_) => {
+            Op::Assign { .. } | Op::Overwrite { .. } | Op::Effect(_) | Op::Translate(_) => {
                 *stateless = false;
                 Step::Plain(op)
             }

@@ -96,7 +96,15 @@ impl Program {
         }
         let nothing = Hooked::default();
         let hooked = self.slices.get(&slice).unwrap_or(&nothing);
-        let mut runner = Runner { space, hooked, depth, sums: HashMap::default(), effects: BTreeMap::new() };
+        let mut runner = Runner {
+            space,
+            hooked,
+            depth,
+            sums: HashMap::default(),
+            effects: BTreeMap::new(),
+            translated: Node::FALSE,
+        };
+        let mut settled = Node::FALSE;
         let mut fates = Fates { accepted: start, ..Fates::default() };
         for base in hooked.bases.iter().filter(|base| wanted(base)) {
             if fates.accepted.is_empty() {
@@ -115,7 +123,12 @@ impl Program {
             } else {
                 fates.accepted = runner.space.or(fates.accepted, left);
             }
+            // Once a chain has translated it, the kernel asks no other one of this hook.
+            let done = runner.space.and(fates.accepted, runner.translated);
+            settled = runner.space.or(settled, done);
+            fates.accepted = runner.space.minus(fates.accepted, done);
         }
+        fates.accepted = runner.space.or(fates.accepted, settled);
         let effects = runner.effects;
         space.holds_good()?;
         Ok((fates, effects))
@@ -155,6 +168,8 @@ struct Runner<'a> {
     /// Stretches that are summed up, by their chain and first rule.
     sums: HashMap<(usize, usize), Flow>,
     effects: Effects,
+    /// What was translated.
+    translated: Node,
 }
 
 impl Runner<'_> {
@@ -276,6 +291,16 @@ impl Runner<'_> {
                     let known = self.effects.get(words).copied().unwrap_or(Node::FALSE);
                     let all = self.space.or(known, at);
                     self.effects.insert(words.clone(), all);
+                }
+                Step::Plain(Op::Translate(cases)) => {
+                    for (when, words) in cases {
+                        let condition = self.space.node(when);
+                        let mine = self.space.and(at, condition);
+                        let known = self.effects.get(words).copied().unwrap_or(Node::FALSE);
+                        let all = self.space.or(known, mine);
+                        self.effects.insert(words.clone(), all);
+                    }
+                    self.translated = self.space.or(self.translated, at);
                 }
                 Step::Plain(Op::Verdict(_) | Op::Map(_)) => {}
                 Step::To(target) => at = self.to(*target, at, flow),

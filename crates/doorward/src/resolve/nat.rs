@@ -21,11 +21,7 @@ impl Context<'_> {
         what.map(|what| Nat { origin, what })
     }
 
-    fn masquerade(
-        &mut self,
-        from: &[Spanned<Value>],
-        on: &[Spanned<String>],
-    ) -> Option<Translation> {
+    fn masquerade(&mut self, from: &[Spanned<Value>], on: &[Spanned<String>]) -> Option<Translation> {
         let from = self.addresses(from);
         let place = on.first().zip(on.last()).map(|(first, last)| first.span.to(last.span))?;
         if let Some(lo) = on.iter().find(|one| one.node == "lo") {
@@ -54,7 +50,11 @@ impl Context<'_> {
                 Report::warning(
                     "many-to-one",
                     ports.span,
-                    format!("all {} ports lead to the one port {}", range.last() - range.first() + 1, to.node.port()),
+                    format!(
+                        "all {} ports lead to the one port {}",
+                        range.last() - range.first() + 1,
+                        to.node.port()
+                    ),
                 )
                 .label("they are not shifted")
                 .way_out("if each shall lead to a port of its own, say a sentence for each"),
@@ -139,9 +139,10 @@ fn nobody_comes_in(context: &mut Context<'_>, resolved: &Resolved, what: &Transl
         what.ports().iter().find(|(proto, range)| !families().any(|family| opens(family, *proto, *range)));
     let Some((proto, range)) = shut else { return };
     let way_word = if way == Way::In { "" } else { "published " };
-    let report = Report::warning("nobody-comes-in", span, format!("no sentence lets anybody in at {range}/{proto}"))
-        .label("what is translated is judged as it was addressed")
-        .way_out(format!("open it: `allow {way_word}{range}/{proto}`"));
+    let report =
+        Report::warning("nobody-comes-in", span, format!("no sentence lets anybody in at {range}/{proto}"))
+            .label("what is translated is judged as it was addressed")
+            .way_out(format!("open it: `allow {way_word}{range}/{proto}`"));
     context.reports.push(report);
 }
 

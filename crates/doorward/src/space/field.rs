@@ -103,6 +103,8 @@ impl Field {
     pub const STATUS: Field = Field::Ct(CtKey::Status, None);
     /// The type of the source address (`fib saddr type`): [`LOCAL`] for one of this host's, loopback included.
     pub const SOURCE_TYPE: Field = Field::Fib(FibResult::AddrType, 1);
+    /// The type of the destination address (`fib daddr type`).
+    pub const DESTINATION_TYPE: Field = Field::Fib(FibResult::AddrType, 2);
     /// The interface by which it would be answered, 0 where that is not the one by which it came
     /// (`fib daddr . iif oif`).
     pub const BACK_OUT: Field = Field::Fib(FibResult::Oif, 2 | 8);

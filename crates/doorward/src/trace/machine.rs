@@ -60,9 +60,15 @@ impl<'a> Machine<'a> {
         let mut run = Run::new(self, packet, assume);
         let mut bases = Vec::new();
         let mut end = End::Accepted;
+        let mut translated = false;
         for base in self.bases.iter().filter(|base| self.meets(base, packet)) {
+            // Once a chain has translated it, the kernel asks no other one of this hook.
+            if base.nat && translated {
+                continue;
+            }
             let one = run.base(base.table, base.chain);
             end = one.end;
+            translated |= run.was_translated();
             bases.push(one);
             if end != End::Accepted {
                 break;

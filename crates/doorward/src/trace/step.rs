@@ -6,8 +6,12 @@ use super::load::{self, Load, Seen};
 use super::machine::Program;
 use super::options::{self, Found};
 use super::walk::{Run, Step};
-use crate::ruleset::{Bitop, CmpOp, CtKey, Expr, MetaKey, PayloadBase, Reg, TableFamily, Verdict, exthdr};
+use crate::net::{Family, How, Translated};
+use crate::ruleset::{
+    Bitop, CmpOp, CtKey, Expr, MetaKey, NatRange, PayloadBase, Reg, TableFamily, Verdict, exthdr,
+};
 use std::cmp::Ordering;
+use std::net::IpAddr;
 
 /// The most that one load stores (all registers).
 const LONGEST: usize = 64;
@@ -81,14 +85,53 @@ impl<'r, 'a> Run<'r, 'a> {
                 let ours =
                     nat.family == load::nfproto(self.packet) || nat.family == TableFamily::Inet.number();
                 let both = program.table.family == TableFamily::Inet;
-                Ok(if ours || !both { Step::Translated } else { Step::On })
+                if both && !ours {
+                    return Ok(Step::On);
+                }
+                let how = if nat.source { How::Source } else { How::Destination };
+                self.translated(how, nat.addr, nat.range)
             }
-            Expr::Masq(_) | Expr::Redir(_) => Ok(Step::Translated),
+            Expr::Masq(range) => self.translated(How::Masquerade, (None, None), *range),
+            Expr::Redir(range) => self.translated(How::Redirect, (None, None), *range),
             Expr::Counter { .. } | Expr::Log(_) | Expr::Last { .. } => Ok(Step::On),
             Expr::Limit(_) | Expr::Quota { .. } | Expr::Connlimit { .. } => Ok(self.doubt(expr, None)),
             Expr::Objref { kind, .. } => Ok(self.object(expr, *kind)),
             Expr::Unknown { name, .. } => Ok(self.foreign(program, expr, name)),
         }
+    }
+
+    /// What a translation comes to, where that is one address and one port.
+    fn translated(
+        &self,
+        how: How,
+        (first, last): (Option<Reg>, Option<Reg>),
+        range: NatRange,
+    ) -> Result<Step<'a>, Stop> {
+        /// Flags that say which values are given.
+        const GIVEN: u32 = 1 | 2;
+        let one = |first: Option<Reg>, last: Option<Reg>| last.is_none() || last == first;
+        if !one(first, last) || !one(range.proto_min, range.proto_max) || range.flags & !GIVEN != 0 {
+            return Ok(Step::Translated(None));
+        }
+        let len = match self.packet.family {
+            Family::V4 => 4,
+            Family::V6 => 16,
+        };
+        let (mut addr, mut port) = (None, None);
+        if let Some(reg) = first {
+            let bytes = self.registers.read(reg, len)?;
+            addr = match self.packet.family {
+                Family::V4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+                Family::V6 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+            };
+            addr = addr.filter(|_| self.registers.known(reg, len));
+        }
+        if let Some(reg) = range.proto_min {
+            let bytes = self.registers.read(reg, 2)?.try_into().unwrap_or_default();
+            port = self.registers.known(reg, 2).then(|| u16::from_be_bytes(bytes));
+        }
+        let told = addr.is_some() == first.is_some() && port.is_some() == range.proto_min.is_some();
+        Ok(Step::Translated(told.then_some(Translated { how, addr, port })))
     }
 
     /// State of an element or of a `dynset`: the same expressions, but what they say is about the element.

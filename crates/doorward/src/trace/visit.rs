@@ -1,5 +1,6 @@
 //! What happened to a packet: how it ended and by which rules; keeps places, no texts.
 
+use crate::net::Translated;
 use crate::ruleset::Verdict;
 use std::fmt;
 use std::ops::Range;
@@ -120,6 +121,8 @@ pub enum Outcome<'a> {
     Translated {
         /// Which.
         at: usize,
+        /// To what; none where that is a range, has flags, or cannot be known.
+        to: Option<Translated>,
     },
     /// This expression cannot be run.
     Stopped {
@@ -140,7 +143,7 @@ impl Outcome<'_> {
             Outcome::Verdict { at, .. }
             | Outcome::Rejected { at }
             | Outcome::Queued { at }
-            | Outcome::Translated { at } => at + 1,
+            | Outcome::Translated { at, .. } => at + 1,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::registers::Registers;
 use super::sets::Member;
 use super::wire::Wire;
 use super::{Assume, BaseEnd, Conntrack, End, Hit, Outcome, Packet, Place, Stop, Trace, Unknown, Visit};
+use crate::net::Translated;
 use crate::ruleset::{Expr, Policy, Rule, Verdict};
 
 /// `NFT_JUMP_STACK_SIZE`: a jump from here drops the packet.
@@ -43,7 +44,7 @@ pub(super) enum Step<'a> {
     Verdict(&'a Verdict),
     Rejected,
     Queued,
-    Translated,
+    Translated(Option<Translated>),
 }
 
 /// Whether the kernel asks `nat` chains about this packet (`nf_nat_inet_fn`): new connections, and related ones
@@ -80,6 +81,11 @@ impl<'r, 'a> Run<'r, 'a> {
 
     pub(super) fn trace(self, end: End, bases: Vec<BaseEnd>) -> Trace<'a> {
         Trace { end, bases, unknown: !self.asked.is_empty(), visits: self.visits }
+    }
+
+    /// Whether the last rule translated it.
+    pub(super) fn was_translated(&self) -> bool {
+        self.visits.last().is_some_and(|visit| matches!(visit.outcome, Outcome::Translated { .. }))
     }
 
     /// Runs a base chain to its end.
@@ -156,7 +162,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 }
                 Step::Rejected => (Outcome::Rejected { at }, End::Rejected),
                 Step::Queued => (Outcome::Queued { at }, End::Queued),
-                Step::Translated => (Outcome::Translated { at }, End::Accepted),
+                Step::Translated(to) => (Outcome::Translated { at, to }, End::Accepted),
                 Step::Verdict(verdict) => {
                     self.visited(Outcome::Verdict { at, verdict });
                     return match verdict {

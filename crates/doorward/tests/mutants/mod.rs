@@ -242,8 +242,17 @@ fn change_map(table: &mut Table, runner: &mut TestRunner) -> Option<String> {
     let set = &mut table.sets[at];
     let Elements::Full(list) = &mut set.elements else { return None };
     let number = index.index(list.len());
-    list[number].data =
-        Some(Data::Verdict(if index.index(2) == 0 { Verdict::Accept } else { Verdict::Drop }));
+    list[number].data = match list[number].data.take()? {
+        Data::Verdict(_) => {
+            Some(Data::Verdict(if index.index(2) == 0 { Verdict::Accept } else { Verdict::Drop }))
+        }
+        Data::Value(mut value) => {
+            // Behind the port comes what fills the register up, which nobody reads.
+            let read = if value.len() > 2 { value.len() - 2 } else { value.len() };
+            value[index.index(read)] ^= 1;
+            Some(Data::Value(value))
+        }
+    };
     Some(format!("{} {number}", set.name))
 }
 
@@ -260,13 +269,16 @@ fn change_limit(table: &mut Table, runner: &mut TestRunner) -> Option<String> {
     Some(format!("{place} {dynset:?}"))
 }
 
-const SLICES: [Slice; 6] = [
-    Slice { hook: Hook::Input, translated: false },
-    Slice { hook: Hook::Input, translated: true },
-    Slice { hook: Hook::Forward, translated: true },
-    Slice { hook: Hook::Forward, translated: false },
-    Slice { hook: Hook::Output, translated: false },
-    Slice { hook: Hook::Prerouting, translated: false },
+const SLICES: [Slice; 9] = [
+    Slice { hook: Hook::Input, translated: false, nat: false },
+    Slice { hook: Hook::Input, translated: true, nat: false },
+    Slice { hook: Hook::Forward, translated: true, nat: false },
+    Slice { hook: Hook::Forward, translated: false, nat: false },
+    Slice { hook: Hook::Output, translated: false, nat: false },
+    Slice { hook: Hook::Prerouting, translated: false, nat: false },
+    Slice { hook: Hook::Prerouting, translated: false, nat: true },
+    Slice { hook: Hook::Postrouting, translated: false, nat: true },
+    Slice { hook: Hook::Postrouting, translated: true, nat: true },
 ];
 
 /// For each class of every field a packet with it, the other fields at random among their classes.

@@ -5,8 +5,8 @@
 use doorward::net::{AddrSet, Family, IcmpType, PortRange, Prefix, Proto};
 use doorward::report::Origin;
 use doorward::resolve::model::{
-    Accounts, DefaultRule, Defaults, Interface, Limit, Nat, Passive, Peers, Resolved, Rule, Scope, Traffic, Translation,
-    Trust, Verdict, Way,
+    Accounts, DefaultRule, Defaults, Interface, Limit, Nat, Passive, Peers, Resolved, Rule, Scope, Traffic,
+    Translation, Trust, Verdict, Way,
 };
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -48,7 +48,7 @@ fn invalid_is_a_bit_like_the_others() {
 /// Before conntrack has seen it, each packet reads as invalid.
 #[test]
 fn before_conntrack_everything_is_invalid() {
-    let slice = Slice { hook: Hook::Prerouting, translated: false };
+    let slice = Slice { hook: Hook::Prerouting, translated: false, nat: false };
     let asked = Asked { slice, ..input() };
     for (priority, early) in [(-300, true), (-150, false)] {
         let mut table = has_bit(1);

@@ -18,7 +18,7 @@ use doorward::space::{Field, Node, Pred, Space, Terms};
 const R0: Reg = Reg(0);
 const R1: Reg = Reg(1);
 
-const INPUT: Slice = Slice { hook: Hook::Input, translated: false };
+const INPUT: Slice = Slice { hook: Hook::Input, translated: false, nat: false };
 
 /// What is asked of tables: for packets of a family, at a hook.
 #[derive(Clone)]

@@ -1,6 +1,7 @@
 //! Chains, verdicts, tables and hooks.
 
 use super::*;
+use doorward::net::Translated;
 use doorward::ruleset::{CtKey, Reject};
 use doorward::trace::{Outcome, Stop};
 
@@ -94,7 +95,10 @@ fn nat_chains_see_first_packets_only_and_may_drop() {
     let masquerade = Expr::Masq(doorward::ruleset::NatRange::default());
     let tables = [nat(vec![vec![masquerade], vec![drop()]])];
     let trace = run(&tables, &syn());
-    assert_eq!((trace.end, &trace.visits[0].outcome), (End::Accepted, &Outcome::Translated { at: 0 }));
+    assert_eq!(
+        (trace.end, &trace.visits[0].outcome),
+        (End::Accepted, &Outcome::Translated { at: 0, to: Some(Translated::MASQUERADE) })
+    );
 }
 
 #[test]

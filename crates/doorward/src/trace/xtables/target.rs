@@ -23,7 +23,7 @@ impl<'a> Run<'_, 'a> {
             T::Reject(_) => return Step::Rejected,
             T::Queue(_) => return Step::Queued,
             T::Dnat(_) | T::Snat(_) | T::Masquerade(_) | T::Netmap(_) | T::Redirect(_) => {
-                return Step::Translated;
+                return Step::Translated(None);
             }
             T::Tproxy(of) => {
                 if !self.asks(expr) {
