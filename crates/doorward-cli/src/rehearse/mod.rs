@@ -2,6 +2,7 @@
 //! promise. Loads nothing where this process came from, and decides nothing itself.
 
 mod lab;
+mod led;
 mod meter;
 mod packet;
 mod place;

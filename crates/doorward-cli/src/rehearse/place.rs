@@ -1,7 +1,7 @@
 //! Names and addresses of the throw-away network, chosen so that the policy does not speak of them by chance.
 
 use doorward::net::{AddrSet, Family};
-use doorward::resolve::model::{Interface, Resolved, Scope};
+use doorward::resolve::model::{Interface, Nat, Resolved, Scope, Translation};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -72,12 +72,17 @@ pub(super) const CONTAINER_PORT: u16 = 4711;
 impl Places {
     pub(super) fn of(policy: &Resolved) -> Places {
         let sets = sets(policy);
-        let mut taken = BTreeSet::new();
+        // Where something is published is somebody.
+        let mut taken: BTreeSet<IpAddr> = policy.nat.iter().filter_map(published_at).collect();
         let anyone = free(&sets, &mut taken);
         let host = free(&sets, &mut taken);
         let published = free(&sets, &mut taken);
         let container = free(&sets, &mut taken);
-        let named: Vec<&Interface> = scopes(policy).flat_map(|scope| &scope.on).collect();
+        let leaving = policy.nat.iter().flat_map(|nat| match &nat.what {
+            Translation::Masquerade { on, .. } => on.as_slice(),
+            _ => &[],
+        });
+        let named: Vec<&Interface> = scopes(policy).flat_map(|scope| &scope.on).chain(leaving).collect();
         let is_named = |name: &str| named.iter().any(|on| on.matches(name));
         let plain = ["eth0", "ens3", "enp1s0", "wan0", "net0"];
         let first = plain.into_iter().find(|name| !is_named(name)).unwrap_or("other0");
@@ -102,10 +107,21 @@ fn scopes(policy: &Resolved) -> impl Iterator<Item = &Scope> {
     policy.rules.iter().map(|rule| &rule.scope).chain(policy.expects.iter().map(|expect| &expect.scope))
 }
 
+fn published_at(nat: &Nat) -> Option<IpAddr> {
+    match &nat.what {
+        Translation::Publish { to, .. } => Some(to.ip()),
+        _ => None,
+    }
+}
+
 fn sets(policy: &Resolved) -> Vec<&AddrSet> {
     let trusted = policy.trust.iter().map(|trust| &trust.who);
     let peers = scopes(policy).flat_map(|scope| [&scope.from, &scope.to]);
-    let said = peers.flat_map(|peers| peers.only.iter().chain(&peers.except)).chain(trusted);
+    let hidden = policy.nat.iter().filter_map(|nat| match &nat.what {
+        Translation::Masquerade { from, .. } => Some(from),
+        _ => None,
+    });
+    let said = peers.flat_map(|peers| peers.only.iter().chain(&peers.except)).chain(trusted).chain(hidden);
     // Lists are shared; each is asked once.
     let mut seen = BTreeSet::new();
     said.filter(|set| seen.insert(std::sync::Arc::as_ptr(set))).map(|set| &**set).collect()

@@ -1,5 +1,6 @@
 //! Chooses what to try: for each sentence what it names and what is next to it; sends nothing.
 
+use super::led;
 use super::place::{CONTAINER_PORT, Pair, Places, example};
 use crate::side::BySide;
 use doorward::compile::Options;
@@ -45,6 +46,8 @@ pub(super) struct Probe {
     /// Index of its row.
     pub(super) door: usize,
     pub(super) connection: Connection,
+    /// Whether the policy itself leads it elsewhere as it arrives.
+    pub(super) led: bool,
 }
 
 /// Which part of a sentence a probe looks at.
@@ -58,6 +61,7 @@ enum Part {
 pub(super) fn plan(policy: &Resolved, places: &Places) -> Plan {
     let mut planner = Planner::new(policy, places);
     planner.sentences();
+    planner.translations();
     planner.trust();
     planner.defaults();
     planner.built_ins();
@@ -121,7 +125,17 @@ impl<'a> Planner<'a> {
         judge(self.policy, &self.host, connection, Limits::Unspent)
     }
 
+    /// The connection where the policy leads it, or as it is.
+    fn followed(&self, connection: Connection) -> (Connection, bool) {
+        let own = [self.host.own.as_slice(), &self.places.published.both()].concat();
+        match led::follow(self.policy, &Host { own }, self.places, &connection) {
+            Some(led) => (led, true),
+            None => (connection, false),
+        }
+    }
+
     fn try_one(&mut self, origin: Option<&Origin>, words: &str, part: Part, connection: Connection) {
+        let (connection, _) = self.followed(connection);
         let judgement = self.judge(&connection);
         self.try_promised(origin, words, part, connection, &judgement);
     }
@@ -159,7 +173,8 @@ impl<'a> Planner<'a> {
             let subject = (self.subject, part == Part::Near);
             self.doors.push(Door { origin: origin.cloned(), words: words.to_owned(), subject, promised });
         }
-        self.probes.push(Probe { door, connection });
+        let (_, led) = self.followed(connection.clone());
+        self.probes.push(Probe { door, connection, led });
     }
 
     fn has_room(&self) -> bool {
@@ -301,6 +316,32 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// What is led elsewhere is judged as it was addressed, and what is next to it stays.
+    fn translations(&mut self) {
+        let policy = self.policy;
+        for nat in &policy.nat {
+            if nat.what.ports().is_empty() {
+                continue;
+            }
+            self.subject += 1;
+            let words = nat.origin.comment();
+            for family in Family::BOTH {
+                for (proto, range) in nat.what.ports() {
+                    let (inside, beside) = packets(Traffic::Ports(*proto, *range), family);
+                    let from = self.places.anyone.of(family);
+                    let parts = [(Part::Named, inside), (Part::Near, beside)];
+                    for (part, packet) in
+                        parts.into_iter().flat_map(|(part, all)| all.into_iter().map(move |one| (part, one)))
+                    {
+                        let part = if nat.what.covers(family) { part } else { Part::Near };
+                        let connection = self.inward(family, from, packet);
+                        self.try_one(Some(&nat.origin), &words, part, connection);
+                    }
+                }
+            }
+        }
+    }
+
     fn trust(&mut self) {
         let policy = self.policy;
         let port = self.shut_port();
@@ -349,6 +390,7 @@ impl<'a> Planner<'a> {
             traffic.extend([Traffic::Icmp(IcmpType::ECHO_REQUEST), Traffic::Protocol(Proto(253))]);
             for family in Family::BOTH {
                 for (part, connection) in self.around(way, family, &traffic, &nobody) {
+                    let (connection, _) = self.followed(connection);
                     let judgement = self.judge(&connection);
                     let is_default = matches!(&judgement.by, Decider::Default(of, _) if *of == way);
                     if part == Part::Named && is_default {
@@ -456,6 +498,10 @@ impl<'a> Planner<'a> {
                 self.left_out.push(format!("{}: no packet for it could be made", expect.origin));
             }
             for connection in tries {
+                // What never gets there as it was imagined says nothing of it.
+                if self.followed(connection.clone()) != (connection.clone(), false) {
+                    continue;
+                }
                 let judgement = self.judge(&connection);
                 // Rejected counts as blocked.
                 let verdict = match judgement.verdict {
@@ -541,7 +587,7 @@ fn of_these(peers: &Peers, family: Family, usual: IpAddr, count: usize) -> Vec<I
 }
 
 /// Some addresses of a set: its first and its last that can be a source.
-fn some_of(peers: &Peers, family: Family, count: usize) -> Vec<IpAddr> {
+pub(super) fn some_of(peers: &Peers, family: Family, count: usize) -> Vec<IpAddr> {
     let Some(only) = &peers.only else { return Vec::new() };
     let edges = only.edges(family);
     let ends = edges.iter().flat_map(|(first, last)| [*first, *last]);

@@ -7,7 +7,7 @@ use super::lab::Lab;
 use super::meter::{self, Place, Seen};
 use super::packet::MAGIC;
 use super::place::{CONTAINER_PORT, Places};
-use super::plan::Plan;
+use super::plan::{Plan, Probe};
 use super::{Failure, Fate, sender};
 use doorward::meaning::{Connection, Path};
 use doorward::net::Family;
@@ -32,6 +32,7 @@ enum Round {
     In,
     Forward,
     Published,
+    Led,
     Out(String),
 }
 
@@ -95,8 +96,9 @@ fn number(at: usize) -> u32 {
     u32::try_from(at + 1).unwrap_or(0)
 }
 
-fn round(connection: &Connection) -> Round {
-    match &connection.path {
+fn round(probe: &Probe) -> Round {
+    match &probe.connection.path {
+        Path::Forward { .. } if probe.led => Round::Led,
         Path::In { .. } => Round::In,
         Path::Out { iface, .. } => Round::Out(iface.clone()),
         Path::Forward { addressed: None, .. } => Round::Forward,
@@ -120,7 +122,7 @@ impl Runner<'_> {
         }
         let mut rounds: BTreeMap<Round, Vec<usize>> = BTreeMap::new();
         for at in probes {
-            rounds.entry(round(&self.plan.probes[*at].connection)).or_default().push(*at);
+            rounds.entry(round(&self.plan.probes[*at])).or_default().push(*at);
         }
         for (round, probes) in &rounds {
             self.prepare(round, probes)?;
@@ -194,6 +196,11 @@ impl Runner<'_> {
         match round {
             Round::In => {}
             Round::Forward => self.lab.lead(self.addressed(probes), &self.places.inner),
+            Round::Led => {
+                let ends: BTreeSet<IpAddr> =
+                    probes.iter().map(|at| self.plan.probes[*at].connection.to).collect();
+                self.lab.lead(ends, &self.places.inner);
+            }
             Round::Published => {
                 self.lab.lead(self.places.container.both(), &self.places.inner);
                 let container = |to| (to, self.places.container.of(Family::of(to)));
@@ -207,7 +214,7 @@ impl Runner<'_> {
 
     fn clean(&mut self, round: &Round) -> Result<(), Failure> {
         match round {
-            Round::Forward => self.lab.lead_nowhere(),
+            Round::Forward | Round::Led => self.lab.lead_nowhere(),
             Round::Published => {
                 self.lab.lead_nowhere();
                 meter::unpublish(&self.lab.host.rules)?;

@@ -1,11 +1,14 @@
 //! Whole conversations with the policy loaded: answers come back, and limits are spent; crafts no packet.
 
 use super::lab::{Lab, Side};
+use super::led;
 use super::meter;
 use super::place::Places;
 use super::plan::{Door, Plan};
 use super::{Failure, Fate, Options};
-use doorward::meaning::{Connection, Decider, Host, Judgement, Limits, Owner, Packet, Path, judge};
+use doorward::meaning::{
+    Connection, Decider, Host, Judgement, Limits, Owner, Packet, Path, judge, translate,
+};
 use doorward::net::{Family, Proto};
 use doorward::resolve::model::{Limit, Resolved, Rule, Traffic, Verdict, Way};
 use std::io::{Read, Write};
@@ -13,7 +16,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 /// An answer comes at once here, or not at all.
-const PATIENCE: Duration = Duration::from_millis(400);
+pub(super) const PATIENCE: Duration = Duration::from_millis(400);
 /// More connections than that are not opened to spend a limit.
 const BURST: u32 = 40;
 /// Ports that may be open outwards.
@@ -59,7 +62,9 @@ pub(super) fn talk(
             talker.limit(rule, limit, options)?;
         }
     }
-    Ok(talker.talks)
+    let mut talks = talker.talks;
+    led::talk(lab, policy, plan, places, &mut talks)?;
+    Ok(talks)
 }
 
 struct Talker<'a> {
@@ -113,8 +118,11 @@ impl Talker<'_> {
                 _ => None,
             });
         let unlimited = |port: &u16| {
-            let judgement = self.judge(&self.inward(family, proto, *port), Limits::Spent);
-            judgement.verdict == Verdict::Allow && !judgement.limited
+            let connection = self.inward(family, proto, *port);
+            let judgement = self.judge(&connection, Limits::Spent);
+            // What is led elsewhere is answered there.
+            let stays = translate::led(self.policy, &self.host, &connection).is_none();
+            judgement.verdict == Verdict::Allow && !judgement.limited && stays
         };
         let Some(port) = ports.take(1000).find(unlimited) else {
             return Ok(());
@@ -230,7 +238,7 @@ fn say_by_udp(server: &UdpSocket, at: SocketAddr) -> Option<()> {
     client.recv_from(&mut buffer).ok().map(|_| ())
 }
 
-fn wait<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+pub(super) fn wait<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
     for _ in 0..PATIENCE.as_millis() {
         if let Some(value) = ready() {
             return Some(value);
