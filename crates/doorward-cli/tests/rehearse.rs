@@ -110,7 +110,7 @@ fn all_examples_agree_as_root() {
         return;
     }
     let stage = Stage::new("root");
-    for example in ["three-lines.dw", "vps.dw", "full.dw"] {
+    for example in ["three-lines.dw", "vps.dw", "gateway.dw", "full.dw"] {
         let output = stage.rehearse(false, &[example]);
         agrees(&output);
         let table = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -133,7 +133,7 @@ fn all_examples_agree_as_nobody() {
         skip::skip("users may make no namespaces here");
         return;
     }
-    for example in ["three-lines.dw", "vps.dw", "full.dw"] {
+    for example in ["three-lines.dw", "vps.dw", "gateway.dw", "full.dw"] {
         agrees(&stage.rehearse(true, &[example]));
     }
 }

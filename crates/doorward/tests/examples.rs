@@ -14,6 +14,7 @@ use std::path::Path;
 
 /// A host on which every interface and account of the examples is there.
 const HOST: &str = "interface lo\ninterface eth0\ninterface eth1\ninterface wg0\nbridge docker0\nbridge br-0a1b2c\n\
+                    forwards IPv4\nforwards IPv6\n\
                     user root 0\nuser daemon 1\nuser www-data 33\ngroup root 0\ngroup daemon 1\ngroup www-data 33\n";
 
 #[test]
@@ -21,7 +22,7 @@ fn examples_are_right() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = resolved::files(&root.join("../../examples"));
     let mut wrong = Vec::new();
-    for name in ["three-lines", "vps", "full"] {
+    for name in ["three-lines", "vps", "gateway", "full"] {
         let loaded = load(&files, &format!("{name}.dw"));
         let (policy, reports) = resolve(&loaded, &resolved::parse_host(HOST));
         let shown: String = reports.iter().map(|report| report.render(&loaded.sources)).collect();

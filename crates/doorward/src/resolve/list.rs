@@ -101,6 +101,9 @@ fn built_in(resolved: &Resolved) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if resolved.nat.iter().any(|nat| !nat.what.ports().is_empty()) {
+        lines.push("not built in: `redirect` and `publish` for what this host itself opens".to_owned());
+    }
     lines.push(
         "not built in: reverse-path filter, addresses of one interface asked for on another, \
          an untracked path for the administrator"

@@ -110,8 +110,8 @@ impl Context<'_> {
 pub(super) fn warn(context: &mut Context<'_>, resolved: &Resolved, places: &[(Span, &ast::Nat)]) {
     for (one, (span, _)) in resolved.nat.iter().zip(places) {
         nobody_comes_in(context, resolved, &one.what, *span);
-        not_forwarded(context, &one.what, *span);
     }
+    not_forwarded(context, resolved, places);
 }
 
 /// What is translated is judged as it was addressed: without a sentence that opens that, nobody gets anywhere.
@@ -157,26 +157,34 @@ fn meets(thing: Traffic, proto: Proto, range: PortRange) -> bool {
     }
 }
 
-/// The kernel passes nothing on unless it is told to, and doorward does not tell it.
-fn not_forwarded(context: &mut Context<'_>, what: &Translation, span: Span) {
-    if matches!(what, Translation::Redirect { .. }) {
-        return;
-    }
-    for family in Family::BOTH {
-        let switch = match family {
-            Family::V4 => "net.ipv4.ip_forward",
-            Family::V6 => "net.ipv6.conf.all.forwarding",
-        };
-        if !what.covers(family) || context.host.forwarding.of(family) != Some(false) {
-            continue;
+/// The kernel passes nothing on unless it is told to, and doorward does not tell it. Said once, at the first sentence
+/// that needs it.
+fn not_forwarded(context: &mut Context<'_>, resolved: &Resolved, places: &[(Span, &ast::Nat)]) {
+    let needs = |what: &Translation, family| {
+        !matches!(what, Translation::Redirect { .. })
+            && what.covers(family)
+            && context.host.forwarding.of(family) == Some(false)
+    };
+    let mut off: Vec<(Family, &str)> = Vec::new();
+    let mut first: Option<Span> = None;
+    for (family, switch) in
+        [(Family::V4, "net.ipv4.ip_forward"), (Family::V6, "net.ipv6.conf.all.forwarding")]
+    {
+        let found = resolved.nat.iter().zip(places).find(|(one, _)| needs(&one.what, family));
+        if let Some((_, (span, _))) = found {
+            first = first.filter(|known| known.start <= span.start).or(Some(*span));
+            off.push((family, switch));
         }
-        context.reports.push(
-            Report::warning("not-forwarded", span, format!("this host passes no {family} on: {switch} is 0"))
-                .label(format!("without it no {family} gets through"))
-                .way_out(format!("switch it on: `sysctl -w {switch}=1`"))
-                .way_out(format!("for good: the line `{switch} = 1` in /etc/sysctl.d/60-forward.conf")),
-        );
     }
+    let Some(first) = first else { return };
+    let families: Vec<String> = off.iter().map(|(family, _)| format!("no {family}")).collect();
+    let families = families.join(" and ");
+    let report = Report::warning("not-forwarded", first, format!("the kernel of this host passes {families} on"))
+        .label(format!("{families} gets through"));
+    let report = off.iter().fold(report, |report, (_, switch)| {
+        report.way_out(format!("switch it on: `sysctl -w {switch}=1`, and for good in /etc/sysctl.d"))
+    });
+    context.reports.push(report);
 }
 
 fn of_ports(ports: Ports) -> Vec<(Proto, PortRange)> {
