@@ -17,6 +17,8 @@ const HOPS: u8 = 64;
 const USUAL: &str = "eth0";
 /// Where container runtimes have their first bridge.
 const CONTAINERS: &str = "docker0";
+/// How a line begins that imagines who gets what is published.
+const BY_NAT: &str = "a container gets it by destination NAT: ";
 /// User and group `nobody`.
 const NOBODY: u32 = 65_534;
 
@@ -83,6 +85,11 @@ pub fn assume(question: &Question, facts: &Facts) -> Result<Assumed, Wrong> {
     Ok(Assumed { connection, lines, iface, own, owner })
 }
 
+/// Whether a line imagines who gets what is published.
+pub(super) fn by_nat(line: &str) -> bool {
+    line.starts_with(BY_NAT)
+}
+
 impl Facts {
     /// All addresses of the host.
     #[must_use]
@@ -137,7 +144,7 @@ impl Assuming<'_> {
                 let addressed = self.own(question.to, from, &iif, "it was sent to");
                 let oif = question.leaving.clone().unwrap_or_else(|| CONTAINERS.to_owned());
                 let to = container(Family::of(from));
-                self.lines.push(format!("a container gets it by destination NAT: {to} on {oif}"));
+                self.lines.push(format!("{BY_NAT}{to} on {oif}"));
                 let addressed = Some(Addressed { to: addressed, port: question.port.unwrap_or(0) });
                 (from, to, Path::Forward { iif, oif, addressed })
             }

@@ -7,6 +7,7 @@
 mod assume;
 mod depends;
 mod doubt;
+mod led;
 mod packet;
 mod path;
 mod question;
@@ -19,6 +20,7 @@ mod wrong;
 pub use assume::{Assumed, Facts, Interface, Route, assume};
 pub use depends::{Depends, depends};
 pub use doubt::{Answers, Doubt, Fate, fates, usual};
+pub use led::{Led, arriving, leaving};
 pub use packet::{Surroundings, at, packet};
 pub use path::{Event, Match, Step, question_text, steps};
 pub use question::{About, Account, Asked, Question};

@@ -36,6 +36,14 @@ impl Translated {
     pub const fn to_port(port: u16) -> Translated {
         Translated { how: How::Destination, addr: None, port: Some(port) }
     }
+
+    /// `to 10.0.0.5 port 22`, for people who know of what is spoken.
+    #[must_use]
+    pub fn becomes(&self) -> String {
+        let words = self.to_string();
+        let words = words.strip_prefix("leads this ").or_else(|| words.strip_prefix("sends this "));
+        words.map_or_else(|| self.to_string(), str::to_owned)
+    }
 }
 
 impl fmt::Display for Translated {

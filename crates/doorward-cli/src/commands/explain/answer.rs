@@ -3,9 +3,12 @@
 use super::look::{self, Looked, Source};
 use crate::exit::Failure;
 use crate::expectations;
+use crate::host;
 use crate::kernel::Comment;
 use doorward::emit::Style;
-use doorward::explain::{self, Answers, Assumed, Depends, Ending, Event, Facts, Passage, Step, Surroundings};
+use doorward::explain::{
+    self, Answers, Assumed, Depends, Ending, Event, Facts, Led, Passage, Step, Surroundings,
+};
 use doorward::meaning::{self, Judgement, Limits};
 use doorward::resolve::Resolved;
 use doorward::resolve::model::Verdict;
@@ -26,8 +29,10 @@ pub(super) struct Answer {
     pub by: Option<Comment>,
     /// How the program ends when limits are spent, if that is another end, and for whom.
     pub spent: Option<(End, Option<Comment>)>,
-    /// The rules of our program that it met.
+    /// The rules of our program that it met where it is judged.
     pub steps: Vec<Step>,
+    /// What our program translates, before it is judged and behind.
+    pub translated: Vec<Led>,
     /// Everybody's rules, if they were asked.
     pub others: Option<Others>,
     /// What the policy and the program do not agree about.
@@ -61,9 +66,10 @@ impl Answer {
         whole_kernel: bool,
     ) -> Result<Answer, Failure> {
         let Looked { source, table, policy, mut notes } = looked;
-        let connection = &assumed.connection;
         let around = surroundings(&assumed, facts);
         let style = style(facts);
+        let (assumed, mut translated) = follow(assumed, &table, &around, &style);
+        let connection = &assumed.connection;
         let packet = explain::packet(connection, &around);
         let program = Program::of(&table, &packet, &style);
         let now = program.run(false);
@@ -77,6 +83,15 @@ impl Answer {
         }
         let judged = policy.map(|(file, resolved, host)| Judged::of(file, &resolved, &host, &assumed, facts));
         let disagreement = judged.as_ref().and_then(|judged| judged.against(&source, &unspent, &spent));
+        if now.end == End::Accepted {
+            translated.extend(explain::leaving(
+                std::slice::from_ref(&table),
+                connection,
+                &around,
+                &mut usually,
+                &style,
+            ));
+        }
         let others = if whole_kernel {
             Some(Others::asked(&table, &assumed, &around, &style, &mut notes)?)
         } else {
@@ -89,6 +104,7 @@ impl Answer {
             by: now.by(),
             spent: (spent.end != now.end).then(|| (spent.end, spent.by())),
             steps: now.steps,
+            translated,
             others,
             disagreement,
             notes,
@@ -100,6 +116,41 @@ impl Answer {
     pub(super) fn verdict(&self) -> End {
         self.others.as_ref().map_or(self.end, |others| others.passage.end)
     }
+}
+
+/// Where the program leads it as it arrives.
+fn follow(
+    assumed: Assumed,
+    table: &Table,
+    around: &Surroundings,
+    style: &Style,
+) -> (Assumed, Vec<Led>) {
+    let tables = std::slice::from_ref(table);
+    let Some(led) = explain::arriving(tables, &assumed.connection, around, &mut usually, style) else {
+        return (assumed, Vec::new());
+    };
+    let mut assumed = match led.to.addr {
+        None => assumed.led(led.to, ""),
+        Some(to) => {
+            let route = host::surroundings(&[to], false).routes.into_iter().map(|(_, route)| route.iface).next();
+            let known = route.is_some();
+            let oif = route.unwrap_or_else(|| assumed.connection.iface().to_owned());
+            let mut assumed = assumed.led(led.to, &oif);
+            assumed.lines.push(if known {
+                format!("it leaves on {oif}, where the route to {to} leads")
+            } else {
+                format!("it leaves on {oif}, as this host has no route to {to}")
+            });
+            assumed
+        }
+    };
+    // Another address of this host would be translated alike.
+    assumed.own = false;
+    (assumed, vec![led])
+}
+
+fn usually(what: &Unknown<'_>) -> bool {
+    explain::usual(what.expr)
 }
 
 impl Judged {
@@ -185,14 +236,13 @@ impl Others {
         notes.extend(unread);
         let connection = &assumed.connection;
         let machine = Machine::new(&tables);
-        let mut usually = |what: &Unknown<'_>| explain::usual(what.expr);
         let passage = explain::whole(&tables, &machine, connection, around, &mut usually, style);
         let answers = explain::fates(|assume| explain::ending(&machine, connection, around, assume));
         if !answers.complete {
             notes.push("too much is not told by any packet: not all of it was tried".to_owned());
         }
         let depends = depends(&tables, at, &answers);
-        notes.extend(blind_spots(&tables, &passage));
+        notes.extend(blind_spots(&tables, at, &passage));
         drop(machine);
         Ok(Others { tables, ours: at, passage, depends })
     }
@@ -218,12 +268,12 @@ fn depends(tables: &[Table], ours: usize, answers: &Answers<Ending>) -> Vec<(Vec
 }
 
 /// What this way to look at everybody's rules does not see.
-fn blind_spots(tables: &[Table], passage: &Passage) -> Vec<String> {
+fn blind_spots(tables: &[Table], ours: usize, passage: &Passage) -> Vec<String> {
     let mut notes = Vec::new();
     let named = |base: &explain::Base| {
         tables.get(base.table).map(|table| chain_of(table, &base.chain)).unwrap_or_default()
     };
-    if let Some(base) = explain::translates(passage) {
+    if let Some(base) = explain::translates(passage).filter(|base| base.table != ours) {
         notes.push(format!("{} sends it elsewhere by destination NAT: ask about `published`", named(base)));
     }
     if let Some(base) = explain::marks(tables, passage) {

@@ -6,7 +6,7 @@ use super::show;
 use crate::expectations;
 use crate::json;
 use crate::kernel::Comment;
-use doorward::explain::{Base, Event, Step};
+use doorward::explain::{Base, Event, Led, Step};
 use doorward::meaning::{Decider, Judgement};
 use doorward::trace::End;
 use serde_json::{Value, json};
@@ -33,11 +33,21 @@ pub(super) fn answer(answer: &Answer) -> Value {
                 "verdict": verdict(*end),
                 "by": by.as_ref().map(comment),
             })),
-            "path": path(&answer.steps),
+            "path": path(&show::all_steps(answer)),
         },
+        "translated": answer.translated.iter().map(translated).collect::<Vec<_>>(),
         "disagreement": answer.disagreement,
         "whole_kernel": answer.others.as_ref().map(others),
         "notes": answer.notes,
+    })
+}
+
+fn translated(led: &Led) -> Value {
+    json!({
+        "becomes": led.to.becomes(),
+        "address": led.to.addr,
+        "port": led.to.port,
+        "by": led.by.as_deref().and_then(Comment::read).as_ref().map(comment),
     })
 }
 

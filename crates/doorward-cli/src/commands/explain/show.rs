@@ -6,7 +6,8 @@ use crate::expectations;
 use crate::kernel::Comment;
 use crate::terminal::Terminal;
 use crate::text::{Cell, Line, Tone, WIDTH, cell, count, table, wrap};
-use doorward::explain::{Base, Event, Step};
+use doorward::explain::{Base, Event, Led, Step};
+use doorward::net::How;
 use doorward::trace::End;
 
 pub(super) fn answer(answer: &Answer, path: bool, terminal: &mut Terminal) {
@@ -16,13 +17,15 @@ pub(super) fn answer(answer: &Answer, path: bool, terminal: &mut Terminal) {
         shout(words, &answer.source, terminal);
     }
     let mut rows: Vec<[String; 2]> = vec![[format!("{} by:", word(answer.end)), by(answer)]];
+    let translated: Vec<String> = answer.translated.iter().map(translated).collect();
+    rows.extend(labelled("translated:", &translated));
     if let Some(others) = &answer.others {
         rows.extend(labelled("others:", &[conclusion(answer.end, others)]));
     }
     rows.extend(labelled("assumed:", &answer.assumed.lines));
     rows.extend(labelled("depends on:", &depends(answer)));
     if !path {
-        rows.extend(labelled("path:", &[route(&answer.steps)]));
+        rows.extend(labelled("path:", &[route(&all_steps(answer))]));
         rows.extend(labelled("decided at:", &decided_at(&answer.steps)));
     }
     rows.extend(labelled("looked at:", &[looked_at(&answer.source)]));
@@ -30,7 +33,7 @@ pub(super) fn answer(answer: &Answer, path: bool, terminal: &mut Terminal) {
     terminal.lines(laid_out(&rows));
     if path {
         terminal.line("");
-        terminal.lines(rules(&answer.steps, 2));
+        terminal.lines(rules(&all_steps(answer), 2));
     }
     if let Some(others) = &answer.others {
         terminal.line("");
@@ -68,6 +71,24 @@ fn shout(words: &str, source: &Source, terminal: &mut Terminal) {
     for line in wrap(way_out, WIDTH - 2) {
         terminal.line(format!("  {line}"));
     }
+}
+
+/// What becomes of one end, and who says so.
+fn translated(led: &Led) -> String {
+    let by = led.by.as_deref().map(|by| format!(" by {}", origin(by))).unwrap_or_default();
+    format!("{}{by}", led.to.becomes())
+}
+
+/// The rules that it meets, in the order in which it meets them.
+pub(super) fn all_steps(answer: &Answer) -> Vec<Step> {
+    let of = |leaving: bool| {
+        answer.translated.iter().filter(move |led| is_source(led) == leaving).flat_map(|led| led.steps.clone())
+    };
+    of(false).chain(answer.steps.clone()).chain(of(true)).collect()
+}
+
+fn is_source(led: &Led) -> bool {
+    matches!(led.to.how, How::Source | How::Masquerade)
 }
 
 /// Who says so; the policy's words where there is one, as it knows its own place best.
