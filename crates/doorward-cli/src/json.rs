@@ -64,6 +64,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Limits => "limits",
         Kind::Unlimits => "unlimits",
         Kind::Relimits => "limits-otherwise",
+        Kind::Leads => "leads",
     }
 }
 

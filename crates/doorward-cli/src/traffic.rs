@@ -21,7 +21,7 @@ pub(crate) fn lines(one: &Told, indent: usize, example: bool) -> Vec<Line> {
     let tone = match one.kind {
         Kind::Opens | Kind::Unlimits => Tone::Good,
         Kind::Shuts | Kind::Limits => Tone::Bad,
-        Kind::Relimits => Tone::Doubtful,
+        Kind::Relimits | Kind::Leads => Tone::Doubtful,
     };
     let mut lines = laid_out(&one.sentence(), &one.head, tone, indent);
     if example {

@@ -8,8 +8,8 @@
 mod policies;
 
 use doorward::compile::{Options, compile};
-use doorward::meaning::{Connection, Host, Limits, judge};
-use doorward::net::{AddrSet, Prefix};
+use doorward::meaning::{Connection, Host, Limits, judge, translate};
+use doorward::net::{AddrSet, Prefix, Translated};
 use doorward::prove::{Changes, Facts, InTurn, Kind, Lens, Names, Side, Telling, Told, changes, told};
 use doorward::resolve::model::{Resolved, Verdict};
 use doorward::resolve::{self, MemoryFiles, load, named_addresses};
@@ -98,9 +98,19 @@ fn examples_are_true<'a>(
             Kind::Limits => best == (true, true) && worst == (true, false),
             Kind::Unlimits => best == (true, true) && worst == (false, true),
             Kind::Relimits => best == (true, true) && worst == (false, false),
+            Kind::Leads => ends(old, &host, example) != ends(new, &host, example),
         };
         assert!(holds, "{kind:?} {example}: {best:?} {worst:?}");
     }
+}
+
+/// What becomes of both ends of a connection that arrives.
+fn ends(policy: &Resolved, host: &Host, connection: &Connection) -> [Option<Translated>; 2] {
+    // Whoever is translated as it arrives has addressed this host.
+    let addressed = Host { own: [host.own.as_slice(), &[connection.addressed()]].concat() };
+    let led = translate::led(policy, &addressed, connection).map(|(to, _)| to);
+    let hidden = translate::masqueraded(policy, connection).map(|_| Translated::MASQUERADE);
+    [led, hidden]
 }
 
 /// Whether the older side is a policy or its table makes no difference, and every example is true.

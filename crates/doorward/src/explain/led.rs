@@ -33,7 +33,11 @@ pub fn arriving(
         Path::Forward { addressed, .. } => addressed.is_some(),
         Path::Out { .. } => false,
     };
-    let led = if from_elsewhere { at_hook(tables, Hook::Prerouting, connection, around, assume, style) } else { None };
+    let led = if from_elsewhere {
+        at_hook(tables, Hook::Prerouting, connection, around, assume, style)
+    } else {
+        None
+    };
     led.filter(|led| led.to.how == How::Destination)
 }
 
@@ -73,10 +77,8 @@ impl Assumed {
     #[must_use]
     pub fn led(mut self, to: Translated, oif: &str) -> Assumed {
         let connection = &mut self.connection;
-        let addressed = Some(Addressed {
-            to: connection.addressed(),
-            port: connection.port().unwrap_or_default(),
-        });
+        let addressed =
+            Some(Addressed { to: connection.addressed(), port: connection.port().unwrap_or_default() });
         let iif = connection.iface().to_owned();
         let packet = match connection.packet {
             Packet::Ports { proto, from, to: port, opens } => {

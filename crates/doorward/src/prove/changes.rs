@@ -2,6 +2,7 @@
 
 use super::both::Both;
 use super::describe::{TRANSLATED, Traffic};
+use super::led;
 use super::load::Slice;
 use super::names::Never;
 use super::parts::{Knife, parts};
@@ -36,6 +37,8 @@ pub enum Kind {
     Unlimits,
     /// It had a limit, and has another one.
     Relimits,
+    /// It is translated otherwise; [`Change::was`] and [`Change::is`] say to what.
+    Leads,
 }
 
 /// One change.
@@ -49,9 +52,9 @@ pub struct Change {
     pub families: Vec<Family>,
     /// Which traffic, of the first of these families.
     pub traffic: Traffic,
-    /// Sentences whose limits it had.
+    /// Sentences whose limits it had; what it was translated to.
     pub was: Vec<String>,
-    /// Sentences whose limits it has.
+    /// Sentences whose limits it has; what it is translated to.
     pub is: Vec<String>,
     /// A connection of it.
     pub example: Connection,
@@ -104,6 +107,8 @@ fn of_family(
     let openings: Vec<Pred> =
         Place::ALL.iter().map(|place| sets::openings(&empty, own, *place, false, &mut terms)).collect();
     let sides = [old, new].map(|side| Asked::of(side, &slices, &mut terms));
+    let ends = [old, new].map(|side| led::Asked::of(side, &mut terms));
+    let first = led::openings(&mut terms);
     let mut space = Space::new(terms)?;
     let never = Never::of(own);
     for (at, place) in Place::ALL.into_iter().enumerate() {
@@ -130,7 +135,7 @@ fn of_family(
             let alike = match kind {
                 Kind::Opens => new.best,
                 Kind::Shuts => nothing,
-                Kind::Limits | Kind::Unlimits | Kind::Relimits => Node::FALSE,
+                Kind::Limits | Kind::Unlimits | Kind::Relimits | Kind::Leads => Node::FALSE,
             };
             let knife = Knife { place, openings, alike, broad: false, never: &never, most: MOST };
             let had = matches!(kind, Kind::Unlimits | Kind::Relimits);
@@ -143,7 +148,7 @@ fn of_family(
         }
         space.holds_good()?;
     }
-    Ok(())
+    led::compare(&mut space, &ends, &first, own, changes)
 }
 
 /// What one side lets in at a place, while nobody is banned.

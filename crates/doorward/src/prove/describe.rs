@@ -57,7 +57,8 @@ pub(super) fn of_region(
     never: &Never,
 ) -> Traffic {
     let out = place.hook == Hook::Output;
-    let iface = if out { Field::Oif } else { Field::Iif };
+    let leaves = matches!(place.hook, Hook::Output | Hook::Postrouting);
+    let iface = if leaves { Field::Oif } else { Field::Iif };
     let addresses = |field: &Field, never: &AddrSet| {
         let ranges = region.part(field)?;
         let ranges = ranges

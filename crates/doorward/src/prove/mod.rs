@@ -8,6 +8,7 @@ mod describe;
 mod drift;
 mod equal;
 mod foreign;
+mod led;
 mod lens;
 mod lists;
 mod load;

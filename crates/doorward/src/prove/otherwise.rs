@@ -1,5 +1,6 @@
 //! What drifted besides traffic, in words for people: limits, log lines, packets of open connections.
 
+use super::changes::Kind;
 use super::drift::{Besides, Drift};
 use super::lens::{Lens, Meant};
 use crate::meaning::Connection;
@@ -24,7 +25,8 @@ pub fn otherwise(drift: &Drift, lens: &Lens) -> Vec<Otherwise> {
     let mut all: Vec<Otherwise> = Vec::new();
     for one in &drift.besides {
         let traffic = !drift.changes.list.is_empty();
-        let Some(words) = words(one, lens, traffic) else { continue };
+        let led = drift.changes.list.iter().any(|change| change.kind == Kind::Leads);
+        let Some(words) = words(one, lens, (traffic, led)) else { continue };
         let follows = traffic && !one.what.contains(": the kernel ");
         match all.iter_mut().find(|known| known.words == words) {
             Some(known) if known.details.contains(&one.what) => {}
@@ -39,7 +41,7 @@ pub fn otherwise(drift: &Drift, lens: &Lens) -> Vec<Otherwise> {
 }
 
 /// In words; none for what is told as traffic.
-fn words(one: &Besides, lens: &Lens, traffic: bool) -> Option<String> {
+fn words(one: &Besides, lens: &Lens, (traffic, led): (bool, bool)) -> Option<String> {
     let (hook, what) = one.what.split_once(": ")?;
     if let Some(does) = what.strip_prefix("the kernel ").and_then(|rest| rest.split_once(" this")) {
         return verdict(one, hook, does.0, traffic);
@@ -59,6 +61,11 @@ fn words(one: &Besides, lens: &Lens, traffic: bool) -> Option<String> {
                 Some((_, Meant::Carried)) => format!("{hook}: open connections are remembered otherwise"),
                 None => format!("{hook}: a set is changed that doorward does not change so"),
             }
+        }
+        // What becomes of traffic is told as such.
+        "leads" | "sends" | "translates" if led => return None,
+        "leads" | "sends" | "translates" => {
+            format!("{hook}: packets that open nothing are translated otherwise")
         }
         "uses" => format!("{hook}: another helper follows connections"),
         "leaves" => format!("{hook}: packets are left out of connection tracking"),

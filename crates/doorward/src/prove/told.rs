@@ -58,6 +58,8 @@ struct Worded<'a> {
     place: String,
     what: Vec<What>,
     limit: Option<String>,
+    /// To what it is translated, and was.
+    ends: Option<String>,
 }
 
 /// Says all changes, the largest of each kind first.
@@ -115,6 +117,7 @@ fn worded<'a>(changes: &'a Changes, names: &Names) -> Vec<Worded<'a>> {
             place: place.join(" "),
             what: traffic.what(),
             limit: limit(change),
+            ends: ends(change),
         };
         add(&mut all, one);
     }
@@ -130,7 +133,8 @@ fn has(whats: &[What], what: &What) -> bool {
 fn add<'a>(all: &mut Vec<Worded<'a>>, mut one: Worded<'a>) {
     for known in all.iter_mut() {
         let same = (known.change.kind, known.change.way) == (one.change.kind, one.change.way)
-            && (&known.peers, &known.place, &known.limit) == (&one.peers, &one.place, &one.limit);
+            && (&known.peers, &known.place, &known.limit, &known.ends)
+                == (&one.peers, &one.place, &one.limit, &one.ends);
         if !same || known.families.iter().any(|family| one.families.contains(family)) {
             continue;
         }
@@ -174,6 +178,9 @@ fn head(one: &Worded, telling: Telling) -> String {
     }
     let passes = change.way == Way::Forward;
     let published = if change.way == Way::Published { " where published" } else { "" };
+    if let Some(ends) = &one.ends {
+        return led(ends, change, telling, &peers);
+    }
     match (telling, change.kind) {
         (Telling::Doors, Kind::Opens) if passes => format!("passed on {peers}"),
         (Telling::Doors, Kind::Opens) if !published.is_empty() => format!("where published {peers}"),
@@ -206,6 +213,45 @@ fn head(one: &Worded, telling: Telling) -> String {
             }
         }
     }
+}
+
+/// `goes to 10.0.0.5 port 22 instead of 10.0.0.6 port 22`; none where it is about something else.
+fn ends(change: &Change) -> Option<String> {
+    if change.kind != Kind::Leads {
+        return None;
+    }
+    let of = |ends: &[String]| ends.first().map(|end| end_words(end));
+    Some(match (of(&change.was), of(&change.is)) {
+        (Some((_, was)), Some((verb, is))) => format!("{verb} {is} instead of {was}"),
+        (_, Some((verb, is))) => format!("{verb} {is}"),
+        (Some((verb, was)), None) => format!("{verb} {was}"),
+        (None, None) => String::new(),
+    })
+}
+
+/// An end as the proof calls it, for people: the verb, and what it becomes.
+fn end_words(end: &str) -> (&'static str, String) {
+    if let Some(to) = end.strip_prefix("leads this to ") {
+        return ("goes to", to.to_owned());
+    }
+    match end.strip_prefix("sends this from ") {
+        Some("its own address") => ("leaves from", "an address of this host".to_owned()),
+        Some(other) => ("leaves from", other.to_owned()),
+        None => ("is translated", "in a way that doorward does not know".to_owned()),
+    }
+}
+
+/// What is said of translations.
+fn led(ends: &str, change: &Change, telling: Telling, peers: &str) -> String {
+    let no_longer = change.is.is_empty();
+    let words = match (telling, no_longer) {
+        (Telling::Fault, true) => "wrongly no longer",
+        (Telling::Fault, false) => "wrongly",
+        (_, true) => "no longer",
+        (Telling::Doors, false) => "",
+        (_, false) => "now",
+    };
+    format!("{words} {ends}, {peers}").trim_start().to_owned()
 }
 
 /// What is said of limits.

@@ -24,6 +24,9 @@ pub(super) const TRANSLATING: [Slice; 6] = [
     Slice { hook: Hook::Input, translated: true, nat: true },
 ];
 
+/// How a translation is told that is not to one end, or has flags.
+pub(super) const UNUSUAL: &str = "translates this in another way:";
+
 /// A first packet that is translated otherwise than the policy says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mistranslated {
@@ -125,7 +128,7 @@ pub(super) fn cases(
         Expr::Nat(nat) => (How::Destination, nat.addr, nat.range),
         Expr::Masq(range) => (How::Masquerade, (None, None), *range),
         Expr::Redir(range) => (How::Redirect, (None, None), *range),
-        other => return always(format!("{other:?}")),
+        other => return always(unusual(other)),
     };
     let one = |first: Option<Reg>, last: Option<Reg>| last.is_none() || last == first;
     let is_plain = one(addr.0, addr.1) && one(range.proto_min, range.proto_max) && is_usual(range);
@@ -160,15 +163,20 @@ pub(super) fn cases(
         Some(Translated { how, addr, port })
     };
     if !is_plain || values.is_empty() {
-        return always(format!("{expr:?}"));
+        return always(unusual(expr));
     }
     values
         .into_iter()
         .map(|(when, value)| {
-            let words = told(&value).map_or_else(|| format!("{expr:?}"), |end| end.to_string());
+            let words = told(&value).map_or_else(|| unusual(expr), |end| end.to_string());
             (when, words.into())
         })
         .collect()
+}
+
+/// A translation that doorward makes none of.
+fn unusual(expr: &Expr) -> String {
+    format!("{UNUSUAL} {expr:?}")
 }
 
 /// Whether a translation has no flags but those that say which values are given.

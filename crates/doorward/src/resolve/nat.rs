@@ -179,8 +179,9 @@ fn not_forwarded(context: &mut Context<'_>, resolved: &Resolved, places: &[(Span
     let Some(first) = first else { return };
     let families: Vec<String> = off.iter().map(|(family, _)| format!("no {family}")).collect();
     let families = families.join(" and ");
-    let report = Report::warning("not-forwarded", first, format!("the kernel of this host passes {families} on"))
-        .label(format!("{families} gets through"));
+    let report =
+        Report::warning("not-forwarded", first, format!("the kernel of this host passes {families} on"))
+            .label(format!("{families} gets through"));
     let report = off.iter().fold(report, |report, (_, switch)| {
         report.way_out(format!("switch it on: `sysctl -w {switch}=1`, and for good in /etc/sysctl.d"))
     });

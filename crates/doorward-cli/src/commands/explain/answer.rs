@@ -119,12 +119,7 @@ impl Answer {
 }
 
 /// Where the program leads it as it arrives.
-fn follow(
-    assumed: Assumed,
-    table: &Table,
-    around: &Surroundings,
-    style: &Style,
-) -> (Assumed, Vec<Led>) {
+fn follow(assumed: Assumed, table: &Table, around: &Surroundings, style: &Style) -> (Assumed, Vec<Led>) {
     let tables = std::slice::from_ref(table);
     let Some(led) = explain::arriving(tables, &assumed.connection, around, &mut usually, style) else {
         return (assumed, Vec::new());
@@ -132,7 +127,8 @@ fn follow(
     let mut assumed = match led.to.addr {
         None => assumed.led(led.to, ""),
         Some(to) => {
-            let route = host::surroundings(&[to], false).routes.into_iter().map(|(_, route)| route.iface).next();
+            let route =
+                host::surroundings(&[to], false).routes.into_iter().map(|(_, route)| route.iface).next();
             let known = route.is_some();
             let oif = route.unwrap_or_else(|| assumed.connection.iface().to_owned());
             let mut assumed = assumed.led(led.to, &oif);

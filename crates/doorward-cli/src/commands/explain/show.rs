@@ -82,7 +82,11 @@ fn translated(led: &Led) -> String {
 /// The rules that it meets, in the order in which it meets them.
 pub(super) fn all_steps(answer: &Answer) -> Vec<Step> {
     let of = |leaving: bool| {
-        answer.translated.iter().filter(move |led| is_source(led) == leaving).flat_map(|led| led.steps.clone())
+        answer
+            .translated
+            .iter()
+            .filter(move |led| is_source(led) == leaving)
+            .flat_map(|led| led.steps.clone())
     };
     of(false).chain(answer.steps.clone()).chain(of(true)).collect()
 }
