@@ -75,6 +75,15 @@ fn each_example_answers() {
             ][..],
         ),
         (
+            "gateway",
+            &[
+                "tcp 198.51.100.7 TO 80 on eth0 FILE",
+                "tcp 198.51.100.7 TO 8080 on eth0 FILE",
+                "--path forward tcp 10.0.0.5 198.51.100.7 443 on eth1 to eth0 FILE",
+                "forward tcp 10.0.0.5 198.51.100.7 443 on eth1 to wg0 FILE",
+            ][..],
+        ),
+        (
             "vps",
             &[
                 "tcp 198.51.100.7 TO 8443 on eth0 FILE",

@@ -241,6 +241,45 @@ fn another_policy_in_the_kernel_is_found() {
     }
 }
 
+/// The same for what is translated: another end, none, and more than is said.
+#[test]
+#[cfg(debug_assertions)]
+fn another_translation_in_the_kernel_is_found() {
+    if skip::without_root() {
+        return;
+    }
+    const TRUE: &str = "masquerade from 10.0.0.0/24, fd00::/64 on eth0\nallow forward anything from 10.0.0.0/24, \
+                        fd00::/64\nredirect 80/tcp to 8080\nallow http\npublish 2222/tcp to 10.0.0.5:22\n\
+                        publish 2222/tcp to [fd00::5]:22\nallow published 2222/tcp\n";
+    let stage = Stage::new("translated");
+    let policy = stage.policy("true.dw", TRUE);
+    agrees(&stage.rehearse(false, &["--load-instead", &policy, &policy]));
+    for (name, from, to, door) in [
+        ("seen", "masquerade from 10.0.0.0/24, fd00::/64 on eth0\n", "", "masquerade"),
+        (
+            "seen-by-six",
+            "masquerade from 10.0.0.0/24, fd00::/64",
+            "masquerade from 10.0.0.0/24",
+            "masquerade",
+        ),
+        ("elsewhere", "80/tcp to 8080", "80/tcp to 8081", "redirect 80/tcp to 8080"),
+        ("stays", "redirect 80/tcp to 8080\n", "", "redirect 80/tcp to 8080"),
+        ("somebody-else", "10.0.0.5:22", "10.0.0.6:22", "publish 2222/tcp to 10.0.0.5:22"),
+        ("another-door", "[fd00::5]:22", "[fd00::5]:23", "publish 2222/tcp to [fd00::5]:22"),
+        ("unpublished", "publish 2222/tcp to 10.0.0.5:22\n", "", "publish 2222/tcp to 10.0.0.5:22"),
+        ("shut", "allow published 2222/tcp\n", "", "allow published 2222/tcp"),
+    ] {
+        assert!(TRUE.contains(from), "{name}");
+        let other = stage.policy(&format!("{name}.dw"), &TRUE.replace(from, to));
+        let output = stage.rehearse(false, &["--json", "--load-instead", &other, &policy]);
+        assert_eq!(output.status.code(), Some(1), "{name}: {}", text(&output));
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let found = json["disagreements"].as_array().unwrap();
+        let names_it = |one: &Value| one["words"].as_str().unwrap().contains(door);
+        assert!(found.iter().any(names_it), "{name}: {json:#}");
+    }
+}
+
 #[test]
 fn mistakes_end_with_their_own_codes() {
     let stage = Stage::new("codes");

@@ -10,7 +10,7 @@ use doorward::compile::{
     phase, settle, transition,
 };
 use doorward::net::{PortRange, Proto};
-use doorward::resolve::model::{Resolved, Traffic, Verdict};
+use doorward::resolve::model::{Nat, Resolved, Traffic, Translation, Verdict};
 use doorward::ruleset::{Element, Elements, Step, Table, TableFamily, Transaction, set_flags};
 use doorward_kernel::{CommitError, Scope as Where};
 use std::io::{Read, Write};
@@ -238,4 +238,64 @@ fn datagrams() {
     wait_for(began, 1550);
     assert_eq!(talks(&new, &on_new), IS_CUT);
     assert_eq!(talks(&both, &on_both), GOES_ON);
+}
+
+/// A translation of ports as a sentence says it.
+fn redirect(line: u32, from: u16, to: u16) -> Nat {
+    let what = Translation::Redirect { ports: vec![(Proto::TCP, PortRange::one(from))], to };
+    Nat { origin: rule(line, Verdict::Allow, Vec::new()).origin, what }
+}
+
+/// The trial's translations are for connections that begin in it; those of before go on, and afterwards the old ones
+/// hold again. The chains of type nat stay for good, empty where nothing is translated.
+#[test]
+fn translations_of_a_trial() {
+    const WEB: u16 = 80;
+    const ONLY_NEW: u16 = 81;
+    let Some(pair) = Pair::new() else { return };
+    let [first, second] = [8080, 8081].map(|port| pair.listen(port));
+    let old = Resolved {
+        nat: vec![redirect(11, WEB, 8080)],
+        ..policy(vec![rule(1, Verdict::Allow, vec![tcp(WEB)])])
+    };
+    let new = Resolved {
+        nat: vec![redirect(12, WEB, 8081), redirect(13, ONLY_NEW, 8081)],
+        ..policy(vec![rule(2, Verdict::Allow, vec![tcp(WEB), tcp(ONLY_NEW)])])
+    };
+    pair.load(&old);
+    for (client, host) in [("203.0.113.1", HOST4), ("2001:db8::1", HOST6)] {
+        use Answer::{Open, Silence};
+        // What was addressed is judged: the port behind it is shut.
+        assert_eq!([8080, 8081, ONLY_NEW].map(|port| connect(client, (host, port))), [Silence; 3]);
+        let mut before = Flow::open(client, (host, WEB), &first);
+        let began = arm(&pair, &new, 4000);
+        let mut both = Flow::open(client, (host, WEB), &second);
+        let mut only_new = Flow::open(client, (host, ONLY_NEW), &second);
+        assert_eq!((before.talks(), both.talks(), only_new.talks()), (GOES_ON, GOES_ON, GOES_ON));
+        assert_eq!(connect(client, (host, 8081)), Silence);
+        assert!(began.elapsed() < Duration::from_millis(3900), "the machine was too slow for this test");
+        wait_for(began, 4050);
+        // Nobody did anything.
+        let mut after = Flow::open(client, (host, WEB), &first);
+        assert_eq!(connect(client, (host, ONLY_NEW)), Silence);
+        assert_eq!((before.talks(), after.talks()), (GOES_ON, GOES_ON));
+        assert_eq!(both.talks(), GOES_ON, "both let it in, and it keeps its end");
+        assert_eq!(only_new.talks(), IS_CUT);
+        commit(&pair, &settle(&held(&pair).unwrap()).unwrap()).unwrap();
+        commit(&pair, &forget(&held(&pair).unwrap()).unwrap()).unwrap();
+        let left = held(&pair).unwrap();
+        assert!(left.chains.iter().all(|chain| !chain.name.starts_with("g2_")), "{:#?}", left.chains);
+        assert_eq!(connect(client, (host, WEB)), Open);
+        assert_eq!((before.talks(), after.talks()), (GOES_ON, GOES_ON));
+    }
+    // Kept, and then nothing is translated any more: who was translated goes on.
+    arm(&pair, &new, 60_000);
+    let mut kept = Flow::open("203.0.113.1", (HOST4, ONLY_NEW), &second);
+    commit(&pair, &confirm(&held(&pair).unwrap()).unwrap()).unwrap();
+    assert_eq!(connect("203.0.113.1", (HOST4, ONLY_NEW)), Answer::Open);
+    pair.load(&policy(vec![rule(1, Verdict::Allow, vec![tcp(WEB)])]));
+    let idle = held(&pair).unwrap();
+    assert_eq!(idle.chain("dstnat").map(|chain| chain.rules.len()), Some(0));
+    assert_eq!(kept.talks(), GOES_ON);
+    assert_eq!(connect("203.0.113.1", (HOST4, WEB)), Answer::Refused, "nobody listens there");
 }

@@ -74,7 +74,7 @@ fn mischief_is_found() {
 /// The examples, which use every word of the language, are proven as they stand in the kernel.
 #[test]
 fn examples_are_proven() {
-    for name in ["three-lines", "vps", "full"] {
+    for name in ["three-lines", "vps", "gateway", "full"] {
         let Some(_own) = namespace() else { return };
         let folder = Folder::new();
         let path = format!("{}/../../examples/{name}.dw", env!("CARGO_MANIFEST_DIR"));
@@ -150,4 +150,54 @@ fn bridges_come_and_go() {
     // One that is no bridge gets no free way by looking like one.
     nft("insert rule inet doorward g1_forward4 iifname eth0 oifname eth0 accept");
     assert_eq!(folder.run(["verify", "policy.dw"]).exit, Some(1));
+}
+
+/// What is translated is watched as all else: elements, rules, chains, and what was never said.
+#[test]
+fn translations_are_watched() {
+    const GATEWAY: &str = "masquerade from 10.0.0.0/24 on eth0\nredirect 80/tcp to 8080\nallow http\n\
+                           publish 2222/tcp to 10.0.0.5:22\nallow published 2222/tcp\n";
+    for (mischief, words) in [
+        (
+            "flush map inet doorward g1_publish4",
+            "wrongly no longer goes to 10.0.0.5 port 22, from anyone: 2222/tcp (directadmin),",
+        ),
+        (
+            "delete element inet doorward g1_publish4 { tcp . 2222 }\n\
+             add element inet doorward g1_publish4 { tcp . 2222 : 10.0.0.6 . 22 }",
+            "wrongly goes to 10.0.0.6 port 22 instead of 10.0.0.5 port 22, from anyone:",
+        ),
+        (
+            "delete element inet doorward g1_redirect_tcp { 80 }\n\
+             add element inet doorward g1_redirect_tcp { 81 : 8080 }",
+            "wrongly goes to port 8080, from anyone: 81/tcp",
+        ),
+        ("flush chain inet doorward srcnat", "wrongly no longer leaves from an address of this host,"),
+        (
+            "insert rule inet doorward g1_srcnat ip saddr 10.1.0.0/24 oifname eth1 masquerade",
+            "wrongly leaves from an address of this host, from 10.1.0.0/24 on eth1:",
+        ),
+        (
+            "insert rule inet doorward g1_dstnat tcp dport 443 redirect to :8443",
+            "wrongly goes to its own address, to port 8443, from anyone: 443/tcp",
+        ),
+        (
+            "insert rule inet doorward g1_srcnat4 oifname eth0 masquerade random",
+            "wrongly is translated in a way that doorward does not know",
+        ),
+        (
+            "insert rule inet doorward dstnat tcp dport 2222 drop",
+            "prerouting: first packets of connections are dropped, and should not be",
+        ),
+    ] {
+        let Some(_own) = namespace() else { return };
+        let folder = Folder::new().with("policy.dw", GATEWAY);
+        apply(&folder, "policy.dw");
+        folder.run(["verify", "policy.dw"]).well();
+        nft(mischief);
+        let said = folder.run(["verify", "policy.dw"]);
+        let lines = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(said.exit, Some(1), "{mischief}: {said:#?}");
+        assert!(lines.contains(words), "{mischief}: {}", said.out);
+    }
 }

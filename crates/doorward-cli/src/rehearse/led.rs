@@ -132,13 +132,13 @@ impl Talker<'_> {
             server.enter()?;
             let asks = SocketAddr::new(to, range.last());
             let went = if *proto == Proto::TCP {
-                let Ok(listener) = TcpListener::bind(end) else { continue };
+                let Some(listener) = wait(|| TcpListener::bind(end).ok()) else { continue };
                 client.enter()?;
-                seen_by(&listener, from, asks)
+                tried_again(|| seen_by(&listener, from, asks))
             } else {
-                let Ok(socket) = UdpSocket::bind(end) else { continue };
+                let Some(socket) = wait(|| UdpSocket::bind(end).ok()) else { continue };
                 client.enter()?;
-                seen_by_udp(&socket, from, asks)
+                tried_again(|| seen_by_udp(&socket, from, asks))
             };
             tried = true;
             self.row(nat, &led, went == Some(from));
@@ -182,12 +182,18 @@ impl Talker<'_> {
         inner.add_own_address(client);
         server.add_own_address(to);
         server.enter()?;
-        let Ok(listener) = TcpListener::bind(at) else { return Ok(false) };
+        let Some(listener) = wait(|| TcpListener::bind(at).ok()) else { return Ok(false) };
         inner.enter()?;
-        let seen = seen_by(&listener, client, at);
+        let seen = tried_again(|| seen_by(&listener, client, at));
         self.row(nat, &connection, seen.is_some_and(|peer| self.host.own.contains(&peer)));
         Ok(true)
     }
+}
+
+/// A lost packet is no verdict: the first ones behind a fresh address of IPv6 often are.
+fn tried_again<T>(attempt: impl Fn() -> Option<T>) -> Option<T> {
+    const TRIES: usize = 3;
+    (0..TRIES).find_map(|_| attempt())
 }
 
 /// The address that a listener sees, once both have said something.
@@ -196,7 +202,8 @@ fn seen_by(listener: &TcpListener, from: IpAddr, to: SocketAddr) -> Option<IpAdd
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None).ok()?;
     // Linux gives up a connect after that time, too.
     set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE)).ok()?;
-    bind(&socket, &SocketAddr::new(from, 0)).ok()?;
+    // A fresh address of IPv6 is not there at once.
+    wait(|| bind(&socket, &SocketAddr::new(from, 0)).ok())?;
     connect(&socket, &to).ok()?;
     let mut client = TcpStream::from(socket);
     listener.set_nonblocking(true).ok()?;
@@ -215,7 +222,7 @@ fn seen_by(listener: &TcpListener, from: IpAddr, to: SocketAddr) -> Option<IpAdd
 
 /// The same for datagrams.
 fn seen_by_udp(server: &UdpSocket, from: IpAddr, to: SocketAddr) -> Option<IpAddr> {
-    let client = UdpSocket::bind((from, 0)).ok()?;
+    let client = wait(|| UdpSocket::bind((from, 0)).ok())?;
     let mut buffer = [0; 16];
     for socket in [server, &client] {
         socket.set_read_timeout(Some(PATIENCE)).ok()?;

@@ -60,7 +60,7 @@ impl Prover<'_> {
     /// Asks the proof about this packet; none where there is none.
     fn with<T>(&self, packet: &Packet, ask: &mut dyn FnMut(&mut Proof) -> Result<T, NotJudged>) -> Option<T> {
         let translated = matches!(&packet.ct, Conntrack::Entry(entry) if entry.status & TRANSLATED != 0);
-        let slice = Slice { hook: packet.hook, translated };
+        let slice = Slice { hook: packet.hook, translated, nat: false };
         let mut proofs = self.proofs.borrow_mut();
         let key = (packet.family, packet.hook, translated);
         loop {

@@ -194,7 +194,7 @@ fn compare(cases: &[&Case], rules: Vec<Rule>, all: &[Case], count: usize) -> Fou
     let packets: Vec<Packet> = (0..count).map(|_| packets.packet()).collect();
 
     let mut terms = Terms::new(family);
-    let slices = [false, true].map(|translated| Slice { hook, translated });
+    let slices = [false, true].map(|translated| Slice { hook, translated, nat: false });
     let interfaces: BTreeMap<u32, String> =
         INTERFACES.iter().map(|(index, name)| (*index, (*name).to_owned())).collect();
     let facts = Facts { interfaces, ..Facts::default() };

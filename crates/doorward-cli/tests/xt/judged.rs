@@ -135,7 +135,7 @@ fn asks(rule: &Rule, fills: &[Rule], family: Family) -> bool {
     }
     table.chains.push(Chain { rules: vec![alone], base: Some(base), ..Chain::regular("one") });
     table.chains.push(Chain { rules: fills.to_vec(), ..Chain::regular("fills") });
-    let slice = Slice { hook: Hook::Forward, translated: false };
+    let slice = Slice { hook: Hook::Forward, translated: false, nat: false };
     let mut terms = Terms::new(family);
     let program = Program::of(&[table], &[slice], &Facts::default(), &mut terms);
     let mut space = Space::new(terms).unwrap();
@@ -158,7 +158,8 @@ struct Judged {
 
 /// Computes what input, forwarding and output accept, for certain and possibly.
 fn judged(tables: &[Table], family: Family) -> Judged {
-    let slices = [Hook::Input, Hook::Forward, Hook::Output].map(|hook| Slice { hook, translated: false });
+    let slices =
+        [Hook::Input, Hook::Forward, Hook::Output].map(|hook| Slice { hook, translated: false, nat: false });
     let rules = tables.iter().flat_map(|table| &table.chains).map(|chain| chain.rules.len()).sum();
     let began = Instant::now();
     let mut terms = Terms::new(family);

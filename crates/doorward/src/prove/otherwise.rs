@@ -85,6 +85,8 @@ fn verdict(one: &Besides, hook: &str, does: &str, traffic: bool) -> Option<Strin
         state::RELATED => "packets that belong to another connection",
         state::INVALID => "packets that make no sense",
         state::UNTRACKED => "packets outside connection tracking",
+        // What chains of type nat drop is dropped before anybody judges it.
+        _ if one.slice.nat => "first packets of connections",
         _ if traffic => return None,
         _ => "first packets that open nothing",
     };

@@ -98,7 +98,7 @@ impl Meant {
             for (set, missing) in [(space.minus(says, does), true), (space.minus(does, says), false)] {
                 space.holds_good()?;
                 let Some(example) = space.point(set) else { continue };
-                let other = self.other(space, set, if missing { &done } else { &meant });
+                let other = other(space, set, if missing { &done } else { &meant });
                 let word = Some(word.to_string());
                 let (meant, done) = if missing { (word, other) } else { (other, word) };
                 let family = space.family();
@@ -108,12 +108,12 @@ impl Meant {
         space.holds_good()?;
         Ok(())
     }
+}
 
-    /// What else becomes of some of these.
-    fn other(&self, space: &mut Space, set: Node, list: &[(Arc<str>, Node)]) -> Option<String> {
-        let hit = list.iter().find(|(_, node)| !space.and(set, *node).is_empty());
-        hit.map(|(word, _)| word.to_string())
-    }
+/// What else becomes of some of these.
+fn other(space: &mut Space, set: Node, list: &[(Arc<str>, Node)]) -> Option<String> {
+    let hit = list.iter().find(|(_, node)| !space.and(set, *node).is_empty());
+    hit.map(|(word, _)| word.to_string())
 }
 
 /// A translation in words, and for which packets: several where a map gives its ends. `read` reads registers.
