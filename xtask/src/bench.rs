@@ -3,6 +3,7 @@
 mod apply;
 mod boot;
 mod cost;
+mod gateway;
 mod leak;
 mod packets;
 mod peers;
@@ -30,8 +31,9 @@ struct Bench {
 }
 
 const USAGE: &str = "\
-usage: cargo xtask bench [packets|scale|apply|boot|leak] [--rounds N]
+usage: cargo xtask bench [packets|gateway|scale|apply|boot|leak] [--rounds N]
   packets  cost of a packet with the policy of the classic script, beside its peers
+  gateway  cost of a packet that is passed on and translated, beside nft by hand
   scale    cost of a packet that matches nothing, at 10 and at 10,000 sentences
   apply    `apply --no-trial` of a changed policy beside `nft -f`, as whole processes; then `boot` of it
   boot     `boot` into an empty kernel beside `nft -f`, as whole processes
@@ -71,7 +73,7 @@ fn measure(root: &Path, args: &[String]) -> Outcome<()> {
     while let Some(arg) = rest.next() {
         match arg.as_str() {
             "--rounds" => rounds = rest.next().and_then(|n| n.parse().ok()),
-            "packets" | "scale" | "apply" | "boot" | "leak" => names.push(arg.as_str()),
+            "packets" | "gateway" | "scale" | "apply" | "boot" | "leak" => names.push(arg.as_str()),
             _ => return Err(USAGE.to_owned()),
         }
     }
@@ -93,6 +95,7 @@ fn measure(root: &Path, args: &[String]) -> Outcome<()> {
     let mut outcome = Ok(());
     for (name, job) in [
         ("packets", packets::services as fn(&Bench) -> Outcome<()>),
+        ("gateway", gateway::side_by_side),
         ("scale", packets::scale),
         ("apply", apply::side_by_side),
         ("boot", boot::side_by_side),

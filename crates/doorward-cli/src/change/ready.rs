@@ -1,6 +1,6 @@
 //! A policy is made ready: proven, held against the asking session, and saved; nothing is loaded here.
 
-use super::connections::{self, Refused};
+use super::connections::{Again, Refused};
 use super::{Held, World};
 use crate::exit::{Exit, Failure, Stop};
 use crate::expectations as proved;
@@ -153,9 +153,11 @@ impl World<'_> {
     fn look_at_sessions(&mut self, terminal: &mut Terminal) -> Result<(), Stop> {
         let asker = self.asker();
         let others = self.sessions()?.logged_in();
+        let running = self.looked_at()?.table.as_ref().and_then(compile::judging);
         let Some(wish) = &self.wish else { return Ok(()) };
         let around = crate::host::Around::ask();
-        let again = |session: &Session| connections::is_let_in_again(&wish.policy.resolved, &around, session);
+        let door = Again { policy: &wish.policy.resolved, running: running.as_ref(), around: &around };
+        let again = |session: &Session| door.is_let_in(session);
         if let Asker::Remote { connections } = &asker
             && !wish.forced
             && let Some(refused) = connections.iter().find_map(|session| again(session).err())
@@ -189,21 +191,22 @@ fn does_something(sentence: &Sentence) -> bool {
 
 fn locked_out(refused: &Refused) -> Failure {
     let who = &refused.session;
+    let port = refused.connection.port().unwrap_or(who.local.port());
     let message = format!(
-        "this would lock you out: a new connection from {} to port {} is not let in",
+        "this would lock you out: a new connection from {} to port {port} {}",
         who.remote.ip(),
-        who.local.port()
+        if refused.led { "does not get to where yours is" } else { "is not let in" }
     );
-    Failure::new(Exit::Refused, message)
-        .way_out(format!("{} → {}", refused.connection, refused.why))
-        .way_out(format!(
-            "`allow {}/tcp from {}` in the policy lets you in",
-            who.local.port(),
-            who.remote.ip()
-        ))
-        .way_out(
-            "`doorward apply --force` tries it all the same: the kernel takes it back when the time is over",
-        )
+    let failure =
+        Failure::new(Exit::Refused, message).way_out(format!("{} → {}", refused.connection, refused.why));
+    let failure = if refused.led {
+        failure.way_out("leave that port as it is, or come in by another one first")
+    } else {
+        failure.way_out(format!("`allow {port}/tcp from {}` in the policy lets you in", who.remote.ip()))
+    };
+    failure.way_out(
+        "`doorward apply --force` tries it all the same: the kernel takes it back when the time is over",
+    )
 }
 
 /// A number for a generation that no chain, no connection and nothing confirmed has: after a boot the number alone

@@ -69,7 +69,8 @@ impl World<'_> {
         };
         let conntrack = Conntrack::open().map_err(|error| crate::kernel::unread(&error))?;
         for session in connections {
-            let tuple = Tuple::tcp(session.remote, session.local);
+            // By its replies: what the peer addressed may be another port than that of the socket.
+            let tuple = Tuple::tcp(session.local, session.remote);
             let entry = conntrack.find(&tuple, None).map_err(|error| crate::kernel::unread(&error))?;
             let mark = entry.map_or(0, |entry| entry.mark);
             if mark & compile::GENERATION_BITS == compile::mark_of(new) {

@@ -107,7 +107,7 @@ pub fn rule() -> impl Strategy<Value = Rule> {
 fn ports() -> impl Strategy<Value = (Proto, PortRange)> {
     let protos = prop::sample::select(vec![Proto::TCP, Proto::UDP, Proto::SCTP]);
     (protos, 1u16..2000, 0u16..200).prop_map(|(proto, first, more)| {
-        let more = if more > 100 { more - 100 } else { 0 };
+        let more = more.saturating_sub(100);
         (proto, PortRange::new(first, first + more).unwrap())
     })
 }
