@@ -62,6 +62,35 @@ fn confirmed_by_who_came_in_anew() {
     });
 }
 
+/// Nobody is led away from the port that the session uses, and who came by a redirected one may go on by it.
+#[test]
+fn a_port_that_is_led_elsewhere() {
+    both(|address| {
+        let town = Town::guarded(address);
+        let somebody = if address.contains(':') { "[2001:db8:5::5]:22" } else { "10.0.0.5:22" };
+        town.write("away.dw", &format!("allow ssh\npublish 22/tcp to {somebody}\nallow published 22/tcp\n"));
+        town.write("other.dw", "allow ssh\nredirect 22/tcp to 4444\n");
+        for file in ["away.dw", "other.dw"] {
+            let refused = town.run(&format!("apply F/{file}"));
+            let words = ["this would lock you out", "to port 22 does not get to where yours is"];
+            refused.says(4, &words);
+        }
+        assert!(town.lets_in());
+        // In by another port: what was addressed is judged, and the session shows the way in.
+        town.write("aside.dw", "allow ssh, 2222/tcp\nredirect 2222/tcp to 22\n");
+        let aside = Login { port: 2222, ..town.login() };
+        town.run("apply --detach F/aside.dw").says(0, &[]);
+        town.run_as(&aside, "confirm").says(0, &["confirmed"]);
+        // Who is here by that port could not come in again by it.
+        town.run_as(&aside, "apply F/first.dw")
+            .says(4, &["this would lock you out", "nothing leads port 2222"]);
+        town.write("again.dw", "allow 2222/tcp\nredirect 2222/tcp to 22\n");
+        town.run_as(&aside, "apply --detach F/again.dw").says(0, &[]);
+        town.run_as(&aside, "confirm").says(0, &["confirmed"]);
+        assert!(!town.open(SSH), "only what was addressed is open");
+    });
+}
+
 /// Without the way in, or with the line lost, the door comes back by itself.
 #[test]
 fn a_policy_that_locks_out() {
