@@ -31,14 +31,14 @@ const BY_HAND: &str = "table inet gateway {
 		ct state established,related accept
 		ct state invalid drop
 		iif lo accept
-		ct status dnat ct original proto-dst 80 accept
+		meta l4proto udp ct status dnat ct original proto-dst 80 accept
 	}
 	chain forward {
 		type filter hook forward priority filter; policy drop;
 		ct state established,related accept
 		ct state invalid drop
 		iifname veth1 ip saddr 10.0.0.0/24 accept
-		ct status dnat ct original proto-dst 2222 accept
+		meta l4proto udp ct status dnat ct original proto-dst 2222 accept
 	}
 	chain output {
 		type filter hook output priority filter; policy accept;
