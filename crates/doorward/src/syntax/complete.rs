@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn each_place_has_its_words() {
         let cases = [
-            ("", "allow block default define expect include reject trust"),
+            ("", "allow block default define expect include masquerade publish redirect reject trust"),
             ("allow ", "anything forward icmp in out ping protocol published shop smtp ssh"),
             ("allow s", "shop smtp ssh"),
             ("allow out s", "shop smtp ssh"),
