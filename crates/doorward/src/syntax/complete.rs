@@ -33,14 +33,11 @@ pub struct Candidate {
 }
 
 /// Words that this version reads and refuses, with a sentence that is refused because of it.
-const REFUSED: [(&str, &str); 7] = [
+const REFUSED: [(&str, &str); 4] = [
     ("feed", "define a = feed \"https://example.org/list\""),
     ("then", "allow ssh limit 6/minute then ban 1h"),
     ("until", "allow ssh until 2030-01-01"),
     ("unit", "block out smtp by unit mail"),
-    ("masquerade", "masquerade from 10.0.0.0/8 on eth0"),
-    ("redirect", "redirect 80/tcp to 8080"),
-    ("publish", "publish 2222/tcp to 10.0.0.5:22"),
 ];
 
 /// What is wrong with a word that the grammar lets through.
@@ -224,6 +221,9 @@ mod tests {
     fn each_place_has_its_words() {
         let cases = [
             ("", "allow block default define expect include masquerade publish redirect reject trust"),
+            ("masquerade from ", "desks office spam"),
+            ("masquerade from office on ", "eth0 lan"),
+            ("redirect 80/tcp ", "to"),
             ("allow ", "anything forward icmp in out ping protocol published shop smtp ssh"),
             ("allow s", "shop smtp ssh"),
             ("allow out s", "shop smtp ssh"),
