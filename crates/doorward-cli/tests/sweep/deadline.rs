@@ -133,7 +133,7 @@ fn confirms(count: usize, hosts: usize) {
                     };
                     if judge == Judge::New {
                         accepted.fetch_add(1, Ordering::Relaxed);
-                        takes = (takes - takes / 5).saturating_sub(STEP);
+                        takes = takes.saturating_sub(takes / 5 + STEP);
                     } else {
                         refused.fetch_add(1, Ordering::Relaxed);
                         takes += takes / 5 + STEP;
