@@ -438,25 +438,31 @@ pub(crate) enum Format {
     Nft,
 }
 
-/// `apply`
-#[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
-pub(crate) struct Apply {
+/// How a policy is tried.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Tried {
     /// How long the trial lasts: 10s to 1h
     #[arg(long = "for", value_name = "DURATION", default_value = "90s", value_parser = duration, conflicts_with = "no_trial")]
     pub lasts: Duration,
     /// Do not wait for the end of the trial
     #[arg(long, conflicts_with = "no_trial")]
     pub detach: bool,
-    /// End open connections that the policy no longer allows, once it is kept
-    #[arg(long)]
-    pub cut: bool,
     /// Try it even if the session that asks could not come in again
     #[arg(long, conflicts_with = "no_trial")]
     pub force: bool,
     /// Put it in force for good at once
     #[arg(long)]
     pub no_trial: bool,
+}
+
+/// `apply`
+#[derive(Args, Debug)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub trial: Tried,
+    /// End open connections that the policy no longer allows, once it is kept
+    #[arg(long)]
+    pub cut: bool,
     #[command(flatten)]
     pub output: Output,
     /// The policy
@@ -466,23 +472,12 @@ pub(crate) struct Apply {
 
 /// `allow`, `block`, `reject`, `trust`, `remove`
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub(crate) struct Say {
     /// Show the line and what it changes for traffic; write and load nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// How long the trial lasts: 10s to 1h
-    #[arg(long = "for", value_name = "DURATION", default_value = "90s", value_parser = duration, conflicts_with = "no_trial")]
-    pub lasts: Duration,
-    /// Do not wait for the end of the trial
-    #[arg(long, conflicts_with = "no_trial")]
-    pub detach: bool,
-    /// Try it even if the session that asks could not come in again
-    #[arg(long, conflicts_with = "no_trial")]
-    pub force: bool,
-    /// Put it in force for good at once
-    #[arg(long)]
-    pub no_trial: bool,
+    #[command(flatten)]
+    pub trial: Tried,
     #[command(flatten)]
     pub output: Output,
     /// The policy

@@ -189,9 +189,9 @@ impl Terminal {
     }
 }
 
-/// A key, as far as any view asks.
+/// A key that a view asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Pressed {
+pub(crate) enum Key {
     Char(char),
     Up,
     Down,
@@ -200,7 +200,6 @@ pub(crate) enum Pressed {
     Back,
     /// Ctrl-C.
     Interrupt,
-    Other,
 }
 
 /// The whole terminal, for a view that moves. It is as it was before when this is gone, also in a panic.
@@ -227,21 +226,21 @@ impl Screen {
 
     /// Waits so long for a key; none also for a window of another size, which is drawn anew anyway.
     #[expect(clippy::unused_self, reason = "keys come one by one only while this stands")]
-    pub(crate) fn pressed(&self, patience: Duration) -> Result<Option<Pressed>, Failure> {
+    pub(crate) fn pressed(&self, patience: Duration) -> Result<Option<Key>, Failure> {
         let read = || if event::poll(patience)? { event::read().map(Some) } else { Ok(None) };
         let Some(Event::Key(key)) = read().map_err(|error| gone(&error))? else { return Ok(None) };
         if key.kind == KeyEventKind::Release {
             return Ok(None);
         }
         Ok(Some(match key.code {
-            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Pressed::Interrupt,
-            KeyCode::Char(letter) => Pressed::Char(letter),
-            KeyCode::Up => Pressed::Up,
-            KeyCode::Down => Pressed::Down,
-            KeyCode::Enter => Pressed::Enter,
-            KeyCode::Esc => Pressed::Escape,
-            KeyCode::Backspace => Pressed::Back,
-            _ => Pressed::Other,
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Key::Interrupt,
+            KeyCode::Char(letter) => Key::Char(letter),
+            KeyCode::Up => Key::Up,
+            KeyCode::Down => Key::Down,
+            KeyCode::Enter => Key::Enter,
+            KeyCode::Esc => Key::Escape,
+            KeyCode::Backspace => Key::Back,
+            _ => return Ok(None),
         }))
     }
 }

@@ -4,7 +4,7 @@ use super::Outcome;
 use super::ended::{Ended, UNTOUCHED, ended};
 use super::told::{MOST_TOLD, Told};
 use crate::change::{Wish, World, guard, who};
-use crate::cli::{Apply, Rollback, STATE};
+use crate::cli::{Apply, Rollback, STATE, Tried};
 use crate::exit::{Exit, Failure, Stop};
 use crate::expectations;
 use crate::files::Disk;
@@ -40,6 +40,14 @@ pub(super) struct How {
     pub json: bool,
 }
 
+impl How {
+    /// As the flags of a trial say it.
+    pub(super) fn of(trial: Tried, json: bool) -> How {
+        let lasts = (!trial.no_trial).then_some(trial.lasts);
+        How { lasts, detach: trial.detach, cut: false, force: trial.force, careful: false, json }
+    }
+}
+
 pub(super) fn run(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
     let json = args.output.json;
     untouched(json, terminal, |terminal| try_file(args, state, terminal))
@@ -65,8 +73,7 @@ pub(super) fn untouched(
 
 fn try_file(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
     let json = args.output.json;
-    let lasts = (!args.no_trial).then_some(args.lasts);
-    let mut how = How { lasts, detach: args.detach, cut: args.cut, force: args.force, careful: false, json };
+    let mut how = How { cut: args.cut, ..How::of(args.trial, json) };
     let guard = guard()?;
     let lock = lock::take(state, terminal)?;
     let disk = Disk::wary(&args.file);
@@ -77,7 +84,7 @@ fn try_file(args: &Apply, state: &Path, terminal: &mut Terminal) -> Outcome {
         return Err(failure.into());
     }
     if how.lasts.is_some() && only_lists_changed(state, &record) {
-        how = How { lasts: None, careful: !args.force, ..how };
+        how = How { lasts: None, careful: !args.trial.force, ..how };
         if !json {
             terminal.line("only lists changed since the policy was confirmed: in force without a trial");
         }

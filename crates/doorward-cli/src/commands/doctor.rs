@@ -25,10 +25,13 @@ pub(super) fn run(args: &Args, state: &Path, host: &Host, terminal: &mut Termina
     let signs = signs::read(host);
     let mut findings = signs::findings(&signs, policy.as_ref().map(passes));
     let kernel = lacks()?;
-    findings.extend(kernel.iter().map(|name| Finding {
-        level: Level::Critical,
+    findings.extend(kernel.into_iter().map(|(name, level)| Finding {
+        level,
         id: "kernel-lacks",
-        what: format!("this kernel has no {name}: a policy that needs it is refused"),
+        what: match level {
+            Level::Critical => format!("this kernel has no {name}: every policy is refused"),
+            _ => format!("this kernel has no {name}: a policy that needs it is refused"),
+        },
         ways_out: vec![
                 "on a virtual server that shares its kernel, ask the provider; else `modprobe` what is named"
                     .to_owned(),
@@ -81,13 +84,17 @@ fn passes(policy: &Resolved) -> Passes {
     Passes { forwards: allows(Way::Forward), published: allows(Way::Published) }
 }
 
+/// What only some sentences need, or nothing that is written today.
+const SOME: [&str; 5] = ["translation", "redirection", "the ftp helper", "owners of sockets", "log"];
+
 /// What the kernel was asked for and has not. Nothing is loaded: it is tried in a transaction that must fail.
-fn lacks() -> Result<Vec<String>, Failure> {
+fn lacks() -> Result<Vec<(String, Level)>, Failure> {
     let socket = Socket::open(guard()?).map_err(|error| kernel::unread(&error))?;
     let missing = abilities::missing(&socket).map_err(|error| Failure::new(Exit::System, error))?;
-    let named = |one: abilities::Missing| match one.module {
-        Some(module) => format!("{} (module {module})", one.name),
-        None => one.name.to_owned(),
+    let named = |one: abilities::Missing| {
+        let level = if SOME.contains(&one.name) { Level::Notice } else { Level::Critical };
+        let module = one.module.map(|module| format!(" (module {module})")).unwrap_or_default();
+        (format!("{}{module}", one.name), level)
     };
     Ok(missing.into_iter().map(named).collect())
 }

@@ -67,14 +67,7 @@ fn run(deed: Deed, text: &str, args: &Say, state: &Path, terminal: &mut Terminal
             json,
             terminal,
         )?;
-        let how = How {
-            lasts: (!args.no_trial).then_some(args.lasts),
-            detach: args.detach,
-            cut: false,
-            force: args.force,
-            careful: false,
-            json,
-        };
+        let how = How::of(args.trial, json);
         let ended = Cell::new(None);
         let besides = Besides {
             json: Some(json!({ "edit": edits.json(deed), "plan": told })),

@@ -7,7 +7,6 @@ use crate::kernel;
 use crate::terminal::Terminal;
 use crate::text::{Line, Tone};
 use doorward::emit::{self, Style};
-use doorward::ruleset::TableFamily;
 use doorward_kernel::link::Links;
 use doorward_kernel::{Reader, Scope};
 use serde_json::{Value, json};
@@ -24,16 +23,14 @@ pub(super) fn run(args: &Show, terminal: &mut Terminal) -> Outcome {
     let mut notes: Vec<String> = snapshot
         .unread
         .iter()
-        .map(|set| {
-            format!("table {} {}: set {}: too large to be read back", family(set.family), set.table, set.set)
-        })
+        .map(|set| format!("table {} {}: set {}: too large to be read back", set.family, set.table, set.set))
         .collect();
     let mut tables: Vec<Value> = Vec::new();
     for table in &snapshot.ruleset.tables {
         let listing = emit::table_listing(table, &style);
         notes.extend(listing.notes);
         if args.output.json {
-            let family = family(table.family);
+            let family = table.family.to_string();
             tables.push(json!({ "family": family, "name": table.name, "text": listing.text }));
         } else {
             terminal.raw(&listing.text);
@@ -56,17 +53,4 @@ pub(super) fn run(args: &Show, terminal: &mut Terminal) -> Outcome {
         terminal.note(format!("  {way_out}"));
     }
     Ok(Exit::Done)
-}
-
-/// As nft says it.
-pub(super) fn family(family: TableFamily) -> String {
-    match family {
-        TableFamily::Inet => "inet".to_owned(),
-        TableFamily::Ip => "ip".to_owned(),
-        TableFamily::Arp => "arp".to_owned(),
-        TableFamily::Netdev => "netdev".to_owned(),
-        TableFamily::Bridge => "bridge".to_owned(),
-        TableFamily::Ip6 => "ip6".to_owned(),
-        TableFamily::Other(number) => number.to_string(),
-    }
 }

@@ -1,7 +1,7 @@
 //! `status`: whether the firewall is active, and how often each sentence was hit, as the kernel has it.
 
 use super::generations::Generations;
-use super::{Outcome, short, show};
+use super::{Outcome, short};
 use crate::cli;
 use crate::exit::Exit;
 use crate::init::{self, Boots, Host};
@@ -11,7 +11,7 @@ use crate::terminal::Terminal;
 use crate::text::{Cell, Line, Tone, cell, count, number, table};
 use doorward::compile::{self, ARMED, Counted, TABLE, counted, in_force};
 use doorward::ruleset::{
-    Chain, ChainKind, Expr, Hook, Policy, Set, Table, TableFamily, Verdict, comment_of, udata_kind,
+    Chain, ChainKind, Expr, Policy, Set, Table, TableFamily, Verdict, comment_of, udata_kind,
 };
 use doorward_kernel::{Reader, Scope};
 use serde_json::{Value, json};
@@ -169,22 +169,12 @@ fn others(table: &Table) -> Vec<Other> {
 fn other(table: &Table, chain: &Chain) -> Option<Other> {
     let base = chain.base.as_ref()?;
     let drops = base.policy == Policy::Drop;
-    let hook = match base.hook {
-        Hook::Prerouting => "prerouting",
-        Hook::Input => "input",
-        Hook::Forward => "forward",
-        Hook::Output => "output",
-        Hook::Postrouting => "postrouting",
-        Hook::Ingress => "ingress",
-        Hook::Egress => "egress",
-        Hook::Other(_) => "another hook",
-    };
     let filters = base.kind == ChainKind::Filter && (drops || !chain.rules.is_empty());
     filters.then(|| Other {
-        family: show::family(table.family),
+        family: table.family.to_string(),
         table: table.name.clone(),
         chain: chain.name.clone(),
-        hook: hook.to_owned(),
+        hook: base.hook.word().to_owned(),
         priority: base.priority,
         drops,
         rules: chain.rules.len(),

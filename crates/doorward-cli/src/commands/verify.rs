@@ -1,6 +1,6 @@
 //! `verify`: proves that the kernel does what the policy says, or shows what is otherwise; repairs nothing.
 
-use super::{Outcome, show};
+use super::Outcome;
 use crate::cli::{POLICY, Verify};
 use crate::exit::{Exit, Failure, Stop};
 use crate::files::Disk;
@@ -257,12 +257,12 @@ impl Said {
 }
 
 fn set_name(set: &SetName) -> String {
-    format!("set {} of table {} {}", set.set, show::family(set.family), set.table)
+    format!("set {} of table {} {}", set.set, set.family, set.table)
 }
 
 /// As nft spells it.
 fn chain_name(chain: &ChainName) -> String {
-    format!("{} {} {}", show::family(chain.family), chain.table, chain.chain)
+    format!("{} {} {}", chain.family, chain.table, chain.chain)
 }
 
 /// What is dropped.
@@ -299,7 +299,7 @@ fn foreign_json(one: &Foreign, told: &[Told]) -> Value {
         Does::Marks => ("marks", false, None),
     };
     json!({
-        "family": show::family(one.chain.family),
+        "family": one.chain.family.to_string(),
         "table": one.chain.table,
         "chain": one.chain.chain,
         "hook": one.hook,

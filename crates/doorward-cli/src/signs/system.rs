@@ -3,7 +3,7 @@
 use super::{Docker, Flush, Foreign, Signs};
 use crate::init::Host;
 use doorward::compile::TABLE;
-use doorward::ruleset::{ChainKind, Expr, Hook, Policy, Table, TableFamily, Verdict};
+use doorward::ruleset::{Chain, ChainKind, Expr, LookupTarget, Policy, Table, TableFamily, Verdict};
 use doorward::xt::{self, Target, Xt};
 use doorward_kernel::link::Links;
 use doorward_kernel::{Reader, Scope};
@@ -160,35 +160,28 @@ fn tables() -> Vec<Foreign> {
 }
 
 fn foreign(table: &Table) -> Foreign {
-    let family = match table.family {
-        TableFamily::Ip => "ip",
-        TableFamily::Ip6 => "ip6",
-        TableFamily::Inet => "inet",
-        TableFamily::Arp => "arp",
-        TableFamily::Bridge => "bridge",
-        TableFamily::Netdev => "netdev",
-        TableFamily::Other(_) => "?",
+    let drops = |expr: &Expr| match expr {
+        Expr::Verdict(Verdict::Drop) | Expr::Reject(_) => true,
+        other => matches!(xt::read(other, table.family), Some(Xt::Target(Target::Reject(_)))),
     };
-    let drops = table.chains.iter().filter_map(|chain| {
+    let any = |chain: &Chain| chain.rules.iter().flat_map(|rule| &rule.exprs).any(drops);
+    // What a chain calls may be given by a map: any chain that drops counts for each that calls others.
+    let called = table.chains.iter().any(|chain| chain.base.is_none() && any(chain));
+    let calls = |expr: &Expr| {
+        matches!(
+            expr,
+            Expr::Verdict(Verdict::Jump(_) | Verdict::Goto(_))
+                | Expr::Lookup { dreg: Some(LookupTarget::Verdict), .. }
+        )
+    };
+    let dropping = table.chains.iter().filter_map(|chain| {
         let base = chain.base.as_ref().filter(|base| base.kind == ChainKind::Filter)?;
-        let hook = match base.hook {
-            Hook::Prerouting => "prerouting",
-            Hook::Input => "input",
-            Hook::Forward => "forward",
-            Hook::Output => "output",
-            Hook::Postrouting => "postrouting",
-            _ => return None,
-        };
-        let drops = |expr: &Expr| match expr {
-            Expr::Verdict(Verdict::Drop) | Expr::Reject(_) => true,
-            other => matches!(xt::read(other, table.family), Some(Xt::Target(Target::Reject(_)))),
-        };
-        let any = chain.rules.iter().flat_map(|rule| &rule.exprs).any(drops);
-        (base.policy == Policy::Drop || any).then(|| (chain.name.clone(), hook))
+        let further = called && chain.rules.iter().flat_map(|rule| &rule.exprs).any(calls);
+        (base.policy == Policy::Drop || any(chain) || further).then(|| (chain.name.clone(), base.hook.word()))
     });
     Foreign {
-        name: format!("{family} {}", table.name),
-        drops: drops.collect(),
+        name: format!("{} {}", table.family, table.name),
+        drops: dropping.collect(),
         chains: table.chains.iter().map(|chain| chain.name.clone()).collect(),
     }
 }

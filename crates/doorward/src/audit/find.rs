@@ -20,7 +20,7 @@ pub(super) fn audit(survey: &Survey, doors: &Doors<'_>) -> Audit {
             level: Level::Warning,
             id: "no-firewall",
             door: None,
-            what: "no firewall of doorward runs: whoever can reach a port can talk to it".to_owned(),
+            what: "no firewall of doorward runs: all come to each port whom nobody else keeps out".to_owned(),
             by: None,
             ways_out: vec!["`doorward init` proposes a policy for this host, and tries it".to_owned()],
         });

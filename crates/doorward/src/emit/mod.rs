@@ -100,7 +100,7 @@ pub fn element_text(table: &Table, set: &Set, number: usize, style: &Style) -> S
 pub fn table_listing(table: &Table, style: &Style) -> Listing {
     let mut notes = Vec::new();
     let name = clean(&table.name);
-    let family = family_name(table.family);
+    let family = table.family;
     let mut text = format!("table {family} {name} {{\n");
     let mut blocks = Vec::new();
     let flags = table_flags(table.flags);
@@ -161,18 +161,6 @@ fn unknown_text(unknown: &[(String, usize)]) -> String {
     unknown.iter().map(each).collect::<Vec<_>>().join(", ")
 }
 
-const fn family_name(family: TableFamily) -> &'static str {
-    match family {
-        TableFamily::Inet => "inet",
-        TableFamily::Ip => "ip",
-        TableFamily::Arp => "arp",
-        TableFamily::Netdev => "netdev",
-        TableFamily::Bridge => "bridge",
-        TableFamily::Ip6 => "ip6",
-        TableFamily::Other(_) => "unknown",
-    }
-}
-
 fn table_flags(flags: u32) -> String {
     let names: Vec<&str> = [(1, "dormant"), (2, "owner")]
         .into_iter()
@@ -204,22 +192,9 @@ fn base_text(family: TableFamily, base: &Base) -> String {
     };
     format!(
         "type {kind} hook {}{devices} priority {}; policy {policy};",
-        hook_name(base.hook),
+        base.hook.word(),
         priority(family, base.hook, base.priority)
     )
-}
-
-const fn hook_name(hook: Hook) -> &'static str {
-    match hook {
-        Hook::Prerouting => "prerouting",
-        Hook::Input => "input",
-        Hook::Forward => "forward",
-        Hook::Output => "output",
-        Hook::Postrouting => "postrouting",
-        Hook::Ingress => "ingress",
-        Hook::Egress => "egress",
-        Hook::Other(_) => "unknown",
-    }
 }
 
 /// A priority by the name of the nearest usual one, if it is near enough and has that name at this hook.

@@ -204,7 +204,7 @@ impl Judge<'_> {
                         changed = space.or(changed, other);
                     }
                     if !changed.is_empty() {
-                        found.push(&base.name, Some(hook_word(slice.hook)), Does::Marks);
+                        found.push(&base.name, Some(slice.hook.word()), Does::Marks);
                     }
                 }
             }
@@ -231,26 +231,12 @@ fn chain(
     let (may_pass, may_go) = (space.exists(fates.accepted, &untold), space.exists(gone, &untold));
     let for_certain = space.minus(may_go, may_pass);
     let (set, certain) = if for_certain.is_empty() { (may_go, false) } else { (for_certain, true) };
-    let at = (base, hook_word(slice.hook));
+    let at = (base, slice.hook.word());
     found.drops(space, at, set, certain, knife);
     if let Some(set) = effects.get(UNTRACKS) {
         found.untracks(space, at, *set, knife);
     }
     Ok(space.or(fates.accepted, gone))
-}
-
-/// As nft says it.
-fn hook_word(hook: Hook) -> &'static str {
-    match hook {
-        Hook::Prerouting => "prerouting",
-        Hook::Input => "input",
-        Hook::Forward => "forward",
-        Hook::Output => "output",
-        Hook::Postrouting => "postrouting",
-        Hook::Ingress => "ingress",
-        Hook::Egress => "egress",
-        Hook::Other(_) => "another hook",
-    }
 }
 
 fn name_of(table: &Table, chain: &Chain) -> ChainName {
@@ -315,7 +301,7 @@ impl Found {
     fn side_effects(&mut self, table: &Table) {
         for chain in &table.chains {
             let name = name_of(table, chain);
-            let hook = chain.base.as_ref().map(|base| hook_word(base.hook));
+            let hook = chain.base.as_ref().map(|base| base.hook.word());
             // Chains of other types translate by nothing that could be here.
             let translates = chain.base.as_ref().is_none_or(|base| base.kind == ChainKind::Nat);
             for expr in chain.rules.iter().flat_map(|rule| &rule.exprs) {

@@ -56,6 +56,21 @@ pub enum TableFamily {
     Other(u8),
 }
 
+/// As nft says it; by number where it has no word.
+impl std::fmt::Display for TableFamily {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TableFamily::Inet => f.write_str("inet"),
+            TableFamily::Ip => f.write_str("ip"),
+            TableFamily::Arp => f.write_str("arp"),
+            TableFamily::Netdev => f.write_str("netdev"),
+            TableFamily::Bridge => f.write_str("bridge"),
+            TableFamily::Ip6 => f.write_str("ip6"),
+            TableFamily::Other(number) => write!(f, "{number}"),
+        }
+    }
+}
+
 impl TableFamily {
     /// `NFPROTO_*`.
     #[must_use]
@@ -204,6 +219,23 @@ pub enum Hook {
     Egress,
     /// Any other number.
     Other(u32),
+}
+
+impl Hook {
+    /// As nft says it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Hook::Prerouting => "prerouting",
+            Hook::Input => "input",
+            Hook::Forward => "forward",
+            Hook::Output => "output",
+            Hook::Postrouting => "postrouting",
+            Hook::Ingress => "ingress",
+            Hook::Egress => "egress",
+            Hook::Other(_) => "another hook",
+        }
+    }
 }
 
 /// The policy of a base chain in the sense of nftables.

@@ -280,7 +280,7 @@ fn blind_spots(tables: &[Table], ours: usize, passage: &Passage) -> Vec<String> 
             && table.chains.iter().any(|chain| chain.base.is_some())
     });
     if let Some(table) = elsewhere {
-        let family = super::super::show::family(table.family);
+        let family = table.family.to_string();
         notes.push(format!("table {family} {} and its like were not asked", table.name));
     }
     notes
@@ -293,7 +293,7 @@ pub(super) fn agrees(answer: &Answer, judged: &Judged) -> bool {
 
 /// `ip filter INPUT`
 pub(super) fn chain_of(table: &Table, chain: &str) -> String {
-    format!("{} {} {chain}", super::super::show::family(table.family), table.name)
+    format!("{} {} {chain}", table.family, table.name)
 }
 
 /// The table with nobody banned and every bucket full; none where it is so anyway.

@@ -84,10 +84,10 @@ fn others(others: &Others) -> Value {
     let chain = |base: &Base| {
         let table = others.tables.get(base.table);
         json!({
-            "family": table.map(|table| super::super::show::family(table.family)),
+            "family": table.map(|table| table.family.to_string()),
             "table": table.map(|table| table.name.as_str()),
             "chain": base.chain,
-            "hook": show::hook(base),
+            "hook": base.hook.word(),
             "priority": base.priority,
             "verdict": verdict(base.end),
             "by_policy": base.by_policy,

@@ -249,7 +249,7 @@ fn everybody(others: &Others, path: bool, terminal: &mut Terminal) {
     for base in &others.passage.bases {
         let Some(table) = others.tables.get(base.table) else { continue };
         rows.push(vec![
-            cell(Tone::Plain, format!("{} {}", hook(base), base.priority)),
+            cell(Tone::Plain, format!("{} {}", base.hook.word(), base.priority)),
             cell(Tone::Plain, chain_of(table, &base.chain)),
             cell(tone(base.end), word(base.end)),
             cell(Tone::Faint, if base.table == others.ours { String::new() } else { why(base) }),
@@ -298,20 +298,6 @@ fn why(base: &Base) -> String {
         Some(step) if step.chain == base.chain => format!("rule {}: {}", step.rule, step.text),
         Some(step) => format!("{} rule {}: {}", step.chain, step.rule, step.text),
         None => String::new(),
-    }
-}
-
-pub(super) fn hook(base: &Base) -> &'static str {
-    use doorward::ruleset::Hook;
-    match base.hook {
-        Hook::Prerouting => "prerouting",
-        Hook::Input => "input",
-        Hook::Forward => "forward",
-        Hook::Output => "output",
-        Hook::Postrouting => "postrouting",
-        Hook::Ingress => "ingress",
-        Hook::Egress => "egress",
-        Hook::Other(_) => "another hook",
     }
 }
 

@@ -11,11 +11,11 @@ use super::{Outcome, status};
 use crate::change;
 use crate::exit::{Exit, Failure};
 use crate::kernel;
-use crate::terminal::{Pressed, Screen};
+use crate::terminal::Screen;
 use doorward::compile::{self, ARMED, Phase};
 use doorward::ruleset::Set;
 use doorward_kernel::Reader;
-use model::{Ask, Counted, Event, Key, Look, Model};
+use model::{Ask, Counted, Event, Look, Model};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -57,7 +57,7 @@ pub(super) fn run(state: &Path) -> Outcome {
             };
         }
         screen.draw(|frame| draw::draw(&model, frame))?;
-        while let Some(key) = screen.pressed(PAUSE)?.and_then(key) {
+        while let Some(key) = screen.pressed(PAUSE)? {
             match model.update(Event::Key(key)) {
                 Some(Ask::Quit) => return Ok(Exit::Done),
                 Some(Ask::Explain(words)) => {
@@ -70,20 +70,6 @@ pub(super) fn run(state: &Path) -> Outcome {
         }
     }
     Ok(Exit::Done)
-}
-
-/// What a key means here.
-fn key(pressed: Pressed) -> Option<Key> {
-    Some(match pressed {
-        Pressed::Char(letter) => Key::Char(letter),
-        Pressed::Up => Key::Up,
-        Pressed::Down => Key::Down,
-        Pressed::Enter => Key::Enter,
-        Pressed::Escape => Key::Escape,
-        Pressed::Back => Key::Back,
-        Pressed::Interrupt => Key::Interrupt,
-        Pressed::Other => return None,
-    })
 }
 
 fn look(reader: &Reader, state: &Path, at: Duration) -> Result<Look, Failure> {

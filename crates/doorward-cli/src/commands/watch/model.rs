@@ -1,6 +1,7 @@
 //! What `watch` shows, and how it changes by what is heard, counted and typed; draws nothing and asks nobody.
 
 use crate::commands::hearing::{By, Told};
+use crate::terminal::Key;
 use doorward::logged::{Group, Groups};
 use doorward::resolve::model::Verdict;
 use std::collections::BTreeMap;
@@ -44,19 +45,6 @@ pub(super) struct Data {
     pub groups: Groups<By>,
     pub lost: u64,
     at: Option<Duration>,
-}
-
-/// A key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Key {
-    Char(char),
-    Up,
-    Down,
-    Enter,
-    Escape,
-    Back,
-    /// Ctrl-C.
-    Interrupt,
 }
 
 /// What happened.

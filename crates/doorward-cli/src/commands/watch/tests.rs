@@ -1,9 +1,10 @@
 //! What `watch` draws on 80 by 24, key by key; `UPDATE_GOLDEN=1` writes the pictures.
 
 use super::draw::draw;
-use super::model::{Ask, Counted, Event, Key, Look, Model};
+use super::model::{Ask, Counted, Event, Look, Model};
 use crate::commands::hearing::{By, Told};
 use crate::store::Moment;
+use crate::terminal::Key;
 use doorward::logged::{Packet, What};
 use doorward::resolve::model::Way;
 use doorward::ruleset::Hook;
