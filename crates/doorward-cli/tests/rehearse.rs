@@ -4,14 +4,13 @@
 
 #[path = "../../../tests/support/skip.rs"]
 mod skip;
+mod tool;
 
 use serde_json::Value;
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
 
 /// A folder that anybody may read, with the program, the examples and some policies in it.
 struct Stage(PathBuf);
@@ -21,7 +20,7 @@ impl Stage {
         let folder = std::env::temp_dir().join(format!("doorward-rehearse-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let stage = Stage(folder);
-        fs::copy(env!("CARGO_BIN_EXE_doorward"), stage.0.join("doorward")).unwrap();
+        tool::place_program(&stage.0.join("doorward"));
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples"), &stage.0);
         open_to_all(&stage.0);
         stage
@@ -45,16 +44,7 @@ impl Stage {
             Command::new(program)
         };
         command.current_dir(&self.0).env("DOORWARD_FORBID_HOST", "1").arg("rehearse").args(args);
-        // Another test may have started a program while this one was copied, and hold it open for writing.
-        for _ in 0..500 {
-            match command.output() {
-                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                output => return output.unwrap(),
-            }
-        }
-        panic!("the copy of the program stays busy")
+        command.output().unwrap()
     }
 }
 

@@ -72,9 +72,7 @@ impl Host {
 
     /// As package managers do it: a whole file, renamed.
     fn install(&self) {
-        let new = self.program().with_extension("new");
-        fs::copy(env!("CARGO_BIN_EXE_doorward"), &new).unwrap();
-        fs::rename(new, self.program()).unwrap();
+        tool::place_program(&self.program());
     }
 
     /// The installed program.

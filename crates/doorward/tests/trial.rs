@@ -187,7 +187,8 @@ fn told(found: &prove::TrialProof) -> String {
 /// A trial with a mistake in its dispatch is found out.
 #[test]
 fn a_trial_that_is_none_is_found_out() {
-    let mut runner = runner(1);
+    // Always the same two: those that agree on all of a hook would hide a mistake in its dispatch.
+    let mut runner = TestRunner::deterministic();
     let policies = policy(prop::collection::vec(rule(), 6..7));
     let mut sample = || numbered(policies.new_tree(&mut runner).unwrap().current(), "new.dw");
     let (old, new) = (compiled(&sample(), &options(4)), sample());

@@ -9,6 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Puts the program there, over what is there. Another process copies it: whatever another thread starts meanwhile would
+/// hold a file that this one writes open, and the kernel runs no file that is open for writing.
+pub fn place_program(to: &Path) {
+    let new = to.with_extension("new");
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_doorward")).arg(&new).status().unwrap();
+    assert!(copied.success());
+    std::fs::rename(new, to).unwrap();
+}
+
 /// A folder that goes when the test ends.
 pub struct Folder(PathBuf);
 
