@@ -8,7 +8,7 @@ mod oracle;
 mod policies;
 
 use doorward::compile::{Options, Running, TABLE, compile, counted, replace_with};
-use doorward::ruleset::{Elements, Expr, Step, Table, TableFamily, Transaction};
+use doorward::ruleset::{Elements, Expr, Step, Table, TableFamily, Transaction, set_flags};
 use doorward_kernel::{Scope as Where, Socket};
 use oracle::{fresh, skip};
 use policies::{policy, rule};
@@ -22,8 +22,8 @@ fn read(socket: &Socket) -> Table {
     tables.remove(0)
 }
 
-/// Without what differs from load to load: handles, orders, what is left of timeouts, and templates of counters
-/// that the kernel writes into each element.
+/// Without what differs from load to load: handles, orders, what is left of timeouts, templates of counters that the
+/// kernel writes into each element, and the size that it gives to a set when packets may fill it.
 fn comparable(mut table: Table) -> Table {
     table.chains.sort_by(|a, b| a.name.cmp(&b.name));
     table.sets.sort_by(|a, b| a.name.cmp(&b.name));
@@ -31,6 +31,9 @@ fn comparable(mut table: Table) -> Table {
         rule.handle = None;
     }
     for set in &mut table.sets {
+        if set.flags & set_flags::EVAL != 0 {
+            set.size = Some(set.room());
+        }
         let mut elements = match std::mem::replace(&mut set.elements, Elements::Full(Vec::new())) {
             Elements::Full(list) => list,
             Elements::Plain(bytes) => bytes

@@ -192,7 +192,6 @@ fn sets() -> Vec<Ability> {
     ranges.key_parts = vec![1, 2];
     let mut meter = with(Set::over("meter", &[KeyPart::Addr4]), set_flags::TIMEOUT | set_flags::EVAL);
     meter.timeout = Some(60_000);
-    meter.size = Some(65_536);
     let metered = rule(
         FILTER,
         vec![

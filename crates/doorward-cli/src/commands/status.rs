@@ -155,7 +155,7 @@ fn meter(set: &Set) -> Option<&str> {
 fn full(set: &Set) -> Option<String> {
     let name = meter(set)?;
     let held = set.elements.count(set.key_len);
-    (held >= set.size? as usize).then(|| name.to_owned())
+    (held >= set.room() as usize).then(|| name.to_owned())
 }
 
 /// Chains that can drop what ours lets in.

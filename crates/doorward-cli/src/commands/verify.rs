@@ -27,8 +27,8 @@ use std::path::Path;
 const MANY: usize = 1000;
 
 pub(super) fn run(args: &Verify, state: &Path, terminal: &mut Terminal) -> Outcome {
-    let (policy, shown) = asked(args, state, terminal)?;
     let held = Held::read()?;
+    let (policy, shown) = asked(args, state, &held, terminal)?;
     terminal.progress("proving", policy.resolved.rules.len() > MANY);
     let said = Said::of(policy, &held, &shown).map_err(|why| traffic::not_proven(&why))?;
     if args.output.json {
@@ -42,21 +42,24 @@ pub(super) fn run(args: &Verify, state: &Path, terminal: &mut Terminal) -> Outco
 /// Whether the kernel does what the confirmed policy says, for a command that shows nothing of it.
 pub(super) fn holds(state: &Path, terminal: &mut Terminal) -> Result<bool, Stop> {
     let args = Verify { output: crate::cli::Output { json: true }, file: None };
-    let (policy, shown) = asked(&args, state, terminal)?;
-    let said = Said::of(policy, &Held::read()?, &shown).map_err(|why| traffic::not_proven(&why))?;
+    let held = Held::read()?;
+    let (policy, shown) = asked(&args, state, &held, terminal)?;
+    let said = Said::of(policy, &held, &shown).map_err(|why| traffic::not_proven(&why))?;
     Ok(said.holds())
 }
 
 /// The policy that was named, or else the confirmed one, with what it is called.
-fn asked(args: &Verify, state: &Path, terminal: &mut Terminal) -> Result<(Sound, String), Stop> {
+fn asked(args: &Verify, state: &Path, held: &Held, terminal: &mut Terminal) -> Result<(Sound, String), Stop> {
     let json = args.output.json;
     if let Some(file) = &args.file {
         let policy = policy::need_quietly(&Disk::new(file), json, terminal)?;
         return Ok((policy, file.to_string_lossy().into_owned()));
     }
     if let Some(store) = Store::open(state)?
-        && let Some(number) =
-            on_trial(&store)?.or(store.confirmed()?.map(|pointer| pointer.confirmed.generation))
+        && let Some(number) = held
+            .on_trial
+            .and_then(|number| store.in_kernel(number))
+            .or(store.confirmed()?.map(|pointer| pointer.confirmed.generation))
     {
         let record = store.replay(number)?;
         // What boot loads is no less a part of it.
@@ -68,20 +71,11 @@ fn asked(args: &Verify, state: &Path, terminal: &mut Terminal) -> Result<(Sound,
     Ok((policy::need_quietly(&Disk::new(Path::new(POLICY)), json, terminal)?, POLICY.to_owned()))
 }
 
-/// The generation that is on trial now.
-fn on_trial(store: &Store) -> Result<Option<u64>, Failure> {
-    let wanted = |set: &doorward::ruleset::Set| set.name == compile::ARMED;
-    let read = Reader::open().and_then(|reader| reader.read_sets(&kernel::ours(), &wanted));
-    let snapshot = read.map_err(|error| kernel::unread(&error))?;
-    match snapshot.ruleset.tables.first().map(compile::phase) {
-        Some(Phase::Trial { new, left: Some(_), .. }) => Ok(store.in_kernel(new)),
-        _ => Ok(None),
-    }
-}
-
 /// What the kernel holds.
 struct Held {
     ours: Table,
+    /// What ours is called that is on trial now.
+    on_trial: Option<u8>,
     tables: Vec<Table>,
     /// Sets of others whose elements were not read.
     unread: Vec<SetName>,
@@ -99,6 +93,10 @@ impl Held {
         };
         // On trial, or with what a trial left: what judges now, as it is alone.
         let ours = tables.remove(at);
+        let on_trial = match compile::phase(&ours) {
+            Phase::Trial { new, left: Some(_), .. } => Some(new),
+            _ => None,
+        };
         let ours = compile::judging(&ours).unwrap_or(ours);
         if let Some(set) = snapshot.unread.iter().find(|set| is_ours(set.family, &set.table)) {
             return Err(Failure::new(
@@ -116,7 +114,7 @@ impl Held {
                 set.flags |= set_flags::EVAL;
             }
         }
-        Ok(Held { ours, tables, unread: snapshot.unread })
+        Ok(Held { ours, on_trial, tables, unread: snapshot.unread })
     }
 }
 

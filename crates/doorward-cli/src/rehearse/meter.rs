@@ -38,11 +38,11 @@ pub(super) enum Place {
     Outside,
 }
 
-/// Puts the meter up; one that is there is emptied.
-pub(super) fn install(socket: &Socket, place: Place) -> Result<(), CommitError> {
+/// Puts the meter up for so many probes; one that is there is emptied.
+pub(super) fn install(socket: &Socket, place: Place, probes: usize) -> Result<(), CommitError> {
     remove(socket)?;
     let mut table = Table::new(TableFamily::Inet, TABLE);
-    table.sets = ["early", "late", "answers", "resets"].map(marks).into();
+    table.sets = ["early", "late", "answers", "resets"].map(|name| marks(name, probes)).into();
     match place {
         Place::Host => {
             let arriving = [record("early", false), refusals()].concat();
@@ -126,10 +126,12 @@ fn delete(socket: &Socket, table: &str) -> Result<(), CommitError> {
     socket.commit(&transaction, None)
 }
 
-fn marks(name: &str) -> Set {
+fn marks(name: &str, probes: usize) -> Set {
+    // Some of what comes back is no answer to a probe.
+    const MORE: usize = 1024;
     let mut set = Set::over(name, &[KeyPart::Mark]);
     set.flags = set_flags::EVAL;
-    set.size = Some(1 << 20);
+    set.size = u32::try_from(probes * 2 + MORE).ok();
     set
 }
 

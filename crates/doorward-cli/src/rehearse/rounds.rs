@@ -116,9 +116,9 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     fn pass(&mut self, probes: &[usize], judged: bool) -> Result<Seen, Failure> {
-        meter::install(&self.lab.host.rules, Place::Host)?;
+        meter::install(&self.lab.host.rules, Place::Host, probes.len())?;
         for side in self.lab.outside.values() {
-            meter::install(&side.rules, Place::Outside)?;
+            meter::install(&side.rules, Place::Outside, probes.len())?;
         }
         let mut rounds: BTreeMap<Round, Vec<usize>> = BTreeMap::new();
         for at in probes {

@@ -182,11 +182,12 @@ impl<'a> Builder<'a> {
     }
 
     /// A set whose elements come from the packet path and go by time.
+    ///
+    /// It has no size: the kernel would make the whole table at once (1 MiB of buckets for 65,535 elements), and walk
+    /// it at each dump and each collection. Without one it grows, up to [`Set::room`].
     pub(super) fn dynamic(&mut self, name: &str, parts: &[KeyPart], timeout: Option<u64>) {
-        const SIZE: u32 = 65_535;
         let mut set = Set::over(name, parts);
         set.flags = set_flags::TIMEOUT | set_flags::EVAL;
-        set.size = Some(SIZE);
         set.timeout = timeout;
         self.shared(set);
     }

@@ -509,7 +509,7 @@ impl<'s> Lowering<'_, 's, '_> {
         };
         let timeout = dynset.timeout.unwrap_or(0);
         let exprs = &dynset.exprs;
-        let set = self.table.1.set(&dynset.set).map(|set| (set.size, set.timeout));
+        let set = self.table.1.set(&dynset.set).map(|set| (set.room(), set.timeout));
         self.effect(format_args!(
             "{what} {} in {} {set:?} for {timeout} ms, {exprs:?}",
             describe(&key),

@@ -232,6 +232,13 @@ impl Set {
         }
     }
 
+    /// How many elements packets may bring it to have: what is not said is 65,535 (`net/netfilter/nft_dynset.c`).
+    #[must_use]
+    pub fn room(&self) -> u32 {
+        const UNSAID: u32 = 0xffff;
+        self.size.filter(|size| *size > 0).unwrap_or(UNSAID)
+    }
+
     /// The same set with nothing in it.
     #[must_use]
     pub fn without_elements(&self) -> Set {

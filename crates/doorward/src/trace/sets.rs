@@ -93,7 +93,7 @@ impl<'r, 'a> Run<'r, 'a> {
         }
         let there = element.is_some() || self.member(number, &key).is_some_and(|member| member.held);
         // Whether a set that was full still is can only be asked; any other has room.
-        let full = set.elements.count(set.key_len) >= room(set);
+        let full = set.elements.count(set.key_len) >= set.room() as usize;
         if full && !there && !self.ask(expr, None) {
             return Ok(if dynset.invert { Step::On } else { Step::Break });
         }
@@ -230,11 +230,4 @@ fn element_of(set: &Set, element: usize) -> Option<&Element> {
 
 fn length(set: &Set) -> Result<usize, Stop> {
     usize::try_from(set.key_len).map_err(|_| Stop::Register)
-}
-
-/// How many elements packets may bring a set to have.
-fn room(set: &Set) -> usize {
-    const UNSAID: u32 = 0xffff;
-    let size = set.size.filter(|size| *size > 0).unwrap_or(UNSAID);
-    usize::try_from(size).unwrap_or(usize::MAX)
 }
