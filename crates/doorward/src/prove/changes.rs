@@ -252,10 +252,12 @@ impl Asked {
 impl Space {
     /// The packets of a set with so much room in all buckets but one, which has some; the rooms themselves are gone.
     fn with_room(&mut self, node: Node, rooms: &[Field], but: Option<&Field>, room: u128) -> Node {
-        let mut node = node;
+        // All at once: each of them alone would walk the whole set.
+        let mut state = Node::TRUE;
         for field in rooms {
-            node = self.fixed(node, field, if but == Some(field) { 1 } else { room });
+            state = self.fixed(state, field, if but == Some(field) { 1 } else { room });
         }
+        let node = self.and(node, state);
         self.exists(node, &|field| matches!(field, Field::Room(_)))
     }
 }
