@@ -1,11 +1,11 @@
 //! The doors of a policy, one by one, from the complete list that a proof makes.
 
 use crate::meaning::{Decider, Host, Limits, Packet, Path, judge};
-use crate::net::{AddrSet, Family, Proto};
+use crate::net::{AddrSet, Family, PortRange, Proto};
 use crate::prove::{Change, Changes, Kind, Names};
 use crate::report::Origin;
 use crate::resolve::Resolved;
-use crate::resolve::model::{Verdict, Way};
+use crate::resolve::model::{Translation, Verdict, Way};
 use std::net::IpAddr;
 
 /// Who can come.
@@ -54,6 +54,17 @@ pub struct Door {
     pub ports: (u16, u16),
 }
 
+/// What is addressed to some ports gets to another one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Redirect {
+    /// The protocol.
+    pub proto: Proto,
+    /// The ports that are addressed.
+    pub from: PortRange,
+    /// The port that gets it.
+    pub to: u16,
+}
+
 impl<'a> Doors<'a> {
     /// What a policy opens, compared with one that opens nothing.
     #[must_use]
@@ -71,6 +82,20 @@ impl<'a> Doors<'a> {
     #[must_use]
     pub fn are_there(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Ports of this host that lead to another port of it.
+    #[must_use]
+    pub fn redirects(&self) -> Vec<Redirect> {
+        let sentences = self.open.map_or(&[][..], |open| &open.policy.nat);
+        let ends = sentences.iter().filter_map(|nat| match &nat.what {
+            Translation::Redirect { ports, to } => Some((ports, *to)),
+            _ => None,
+        });
+        let of = |(ports, to): (&'a Vec<(Proto, PortRange)>, u16)| {
+            ports.iter().map(move |(proto, range)| Redirect { proto: *proto, from: *range, to })
+        };
+        ends.flat_map(of).filter(|one| !one.from.contains(one.to)).collect()
     }
 
     fn open_at(&self, way: Way) -> impl Iterator<Item = &'a Change> {

@@ -26,7 +26,13 @@ pub(super) fn audit(survey: &Survey, doors: &Doors<'_>) -> Audit {
         });
     }
     let six = survey.own.iter().any(|addr| matches!(addr, IpAddr::V6(six) if !six.is_unicast_link_local()));
+    let redirects = doors.redirects();
     for port in &mut audit.ports {
+        let nobody = port.reach.iter().all(|reach| *reach == Reach::Nobody);
+        if nobody && redirects.iter().any(|one| (one.proto, one.to) == (port.proto, port.port)) {
+            // Others come to it by the port that leads here.
+            continue;
+        }
         let found = of_port(port, doors.are_there(), six);
         port.level = found.iter().map(|finding| finding.level).max();
         audit.findings.extend(found);
@@ -38,24 +44,42 @@ pub(super) fn audit(survey: &Survey, doors: &Doors<'_>) -> Audit {
 
 /// Everything that listens, by port; what listens for the host itself only is there, too.
 fn ports(survey: &Survey, doors: &Doors<'_>) -> Vec<Port> {
-    let mut by_port: BTreeMap<(Proto, u16), Vec<&Listener>> = BTreeMap::new();
+    let mut by_port: BTreeMap<(Proto, u16), Vec<(&Listener, Option<u16>)>> = BTreeMap::new();
     for listener in &survey.listeners {
         // A client that waits for an answer is no service.
         let client = listener.proto == Proto::UDP && listener.port >= survey.ephemeral;
         if !client && !CLIENTS.contains(&(listener.proto, listener.port)) {
-            by_port.entry((listener.proto, listener.port)).or_default().push(listener);
+            by_port.entry((listener.proto, listener.port)).or_default().push((listener, None));
+        }
+    }
+    // Whoever is redirected to a listener comes to it by the port that is addressed.
+    for one in doors.redirects().iter().filter(|one| one.from.last() - one.from.first() < RANGE) {
+        let behind = survey.listeners.iter().filter(|listener| {
+            (listener.proto, listener.port) == (one.proto, one.to) && !listener.addr.is_loopback()
+        });
+        for listener in behind {
+            for port in one.from.first()..=one.from.last() {
+                by_port.entry((one.proto, port)).or_default().push((listener, Some(one.to)));
+            }
         }
     }
     let mut ports: Vec<Port> = by_port
         .into_iter()
         .map(|((proto, port), listeners)| {
-            let mut programs: Vec<String> = listeners.iter().filter_map(|one| one.program.clone()).collect();
+            let mut programs: Vec<String> =
+                listeners.iter().filter_map(|(one, _)| one.program.clone()).collect();
             programs.sort();
             programs.dedup();
-            let mut listens: Vec<String> = listeners.iter().map(|one| place(one)).collect();
+            let mut listens: Vec<String> = listeners
+                .iter()
+                .map(|(one, led)| match led {
+                    Some(to) => format!("{}, port {to}", place(one)),
+                    None => place(one),
+                })
+                .collect();
             listens.sort();
             listens.dedup();
-            let reach = Family::BOTH.map(|family| reach(&listeners, doors, family, survey));
+            let reach = Family::BOTH.map(|family| reach(&listeners, (doors, port), family, survey));
             let open = reach.iter().any(|reach| *reach != Reach::Nobody);
             Port {
                 proto,
@@ -64,7 +88,7 @@ fn ports(survey: &Survey, doors: &Doors<'_>) -> Vec<Port> {
                 published: false,
                 programs,
                 listens,
-                outside: listeners.iter().any(|one| !one.addr.is_loopback()),
+                outside: listeners.iter().any(|(one, _)| !one.addr.is_loopback()),
                 by: open.then(|| doors.sentence(Way::In, proto, port, &survey.own)).flatten(),
                 reach,
                 level: None,
@@ -103,18 +127,24 @@ fn place(listener: &Listener) -> String {
     }
 }
 
-/// Who can come to any of these sockets in one family.
-fn reach(listeners: &[&Listener], doors: &Doors<'_>, family: Family, survey: &Survey) -> Reach {
-    let serves =
-        |one: &&&Listener| !one.addr.is_loopback() && (Family::of(one.addr) == family || one.both_families);
+/// Who can come to any of these sockets by a port in one family.
+fn reach(
+    listeners: &[(&Listener, Option<u16>)],
+    (doors, port): (&Doors<'_>, u16),
+    family: Family,
+    survey: &Survey,
+) -> Reach {
+    let serves = |(one, _): &&(&Listener, Option<u16>)| {
+        !one.addr.is_loopback() && (Family::of(one.addr) == family || one.both_families)
+    };
     let has_address = survey.own.iter().any(|addr| Family::of(*addr) == family && !addr.is_loopback());
     listeners
         .iter()
         .filter(serves)
         .filter(|_| has_address)
-        .map(|one| {
+        .map(|(one, _)| {
             let at = (!one.addr.is_unspecified()).then_some(one.addr);
-            doors.reach(Way::In, one.proto, one.port, family, at)
+            doors.reach(Way::In, one.proto, port, family, at)
         })
         .max()
         .unwrap_or(Reach::Nobody)

@@ -12,7 +12,7 @@ mod published;
 #[cfg(test)]
 mod tests;
 
-pub use doors::{Door, Doors, Reach};
+pub use doors::{Door, Doors, Reach, Redirect};
 pub use known::{Sort, sort_of};
 pub use page::page;
 pub use propose::{Around, Candidate, Candidates, Wishes, propose};

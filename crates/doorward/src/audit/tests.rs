@@ -108,6 +108,28 @@ fn containers() {
     );
 }
 
+/// A port that is redirected is that of whoever gets it.
+#[test]
+fn redirected_ports() {
+    let host = survey(vec![listener(22, "::", "sshd"), listener(8080, "::", "app")]);
+    let found = seen("allow ssh, http\nredirect 80/tcp to 8080\n", &host);
+    assert_eq!(ids(&found), []);
+    let http = found.ports.iter().find(|port| port.port == 80).unwrap();
+    assert_eq!((&*http.programs[0], &*http.listens[0]), ("app", "all, port 8080"));
+    assert!(http.reach.iter().all(|reach| matches!(reach, Reach::Anyone(_))));
+    // The port itself stays a door of its own.
+    let both = seen("allow ssh, http, http-alt\nredirect 80/tcp to 8080\n", &host);
+    assert_eq!(both.ports.iter().filter(|port| port.by.is_some()).count(), 3);
+    // Who is at the end counts, not how the port that is addressed is called.
+    let database = survey(vec![listener(22, "::", "sshd"), listener(6379, "::", "redis-server")]);
+    let found = seen("allow ssh, http\nredirect 80/tcp to 6379\n", &database);
+    assert_eq!(ids(&found)[0], ("database-open", Level::Critical));
+    // Nobody at its end, or only for the host itself.
+    let local = survey(vec![listener(22, "::", "sshd"), listener(8080, "127.0.0.1", "app")]);
+    let found = seen("allow ssh, http\nredirect 80/tcp to 8080\n", &local);
+    assert_eq!(ids(&found), [("nobody-behind", Level::Notice)]);
+}
+
 /// Without a firewall everything is open.
 #[test]
 fn nothing_runs() {
