@@ -1,7 +1,7 @@
 //! `masquerade`, `redirect` and `publish` as values, and what in them cannot work or is not what was meant.
 
 use super::Context;
-use super::model::{Nat, Resolved, Traffic, Translation, Verdict, Way};
+use super::model::{Nat, Resolved, Rule, Traffic, Translation, Verdict, Way};
 use super::things;
 use crate::net::{Family, PortRange, Proto};
 use crate::report::{Origin, Report, Span, Spanned};
@@ -108,8 +108,9 @@ impl Context<'_> {
 
 /// What works as said, and probably not as meant.
 pub(super) fn warn(context: &mut Context<'_>, resolved: &Resolved, places: &[(Span, &ast::Nat)]) {
-    for (one, (span, _)) in resolved.nat.iter().zip(places) {
+    for (one, (span, said)) in resolved.nat.iter().zip(places) {
         nobody_comes_in(context, resolved, &one.what, *span);
+        nobody_gets_out(context, resolved, (&one.what, said), *span);
     }
     not_forwarded(context, resolved, places);
 }
@@ -144,6 +145,37 @@ fn nobody_comes_in(context: &mut Context<'_>, resolved: &Resolved, what: &Transl
             .label("what is translated is judged as it was addressed")
             .way_out(format!("open it: `allow {way_word}{range}/{proto}`"));
     context.reports.push(report);
+}
+
+/// A masquerade says whose address is seen, and lets nobody through.
+fn nobody_gets_out(
+    context: &mut Context<'_>,
+    resolved: &Resolved,
+    (what, said): (&Translation, &ast::Nat),
+    span: Span,
+) {
+    let (Translation::Masquerade { from, .. }, ast::Nat::Masquerade { from: named, .. }) = (what, said)
+    else {
+        return;
+    };
+    let lets_through = |rule: &Rule| {
+        let peers = &rule.scope.from;
+        rule.verdict == Verdict::Allow
+            && rule.ways.contains(&Way::Forward)
+            && peers.only.as_ref().is_none_or(|only| only.meets(from))
+            && !peers.except.as_ref().is_some_and(|except| except.covers(from))
+    };
+    let open = resolved.defaults.of(Way::Forward).verdict == Verdict::Allow;
+    if open || resolved.rules.iter().any(lets_through) {
+        return;
+    }
+    let whom: Vec<String> = named.iter().map(|value| value.node.to_string()).collect();
+    let whom = whom.join(", ");
+    context.reports.push(
+        Report::warning("nobody-gets-out", span, format!("no sentence lets anybody through from {whom}"))
+            .label("a masquerade changes addresses, it opens nothing")
+            .way_out(format!("open the way: `allow forward anything from {whom}`")),
+    );
 }
 
 fn meets(thing: Traffic, proto: Proto, range: PortRange) -> bool {
