@@ -120,6 +120,28 @@ fn a_list_that_changed_needs_no_trial() {
     folder.run(["rollback"]).well();
 }
 
+/// Whoever gets somewhere by a translation gets there while everything is open, too.
+#[test]
+fn what_is_open_is_still_translated() {
+    if skip::without_root() {
+        return;
+    }
+    let _own = OwnNetNs::make().unwrap();
+    let text = "allow ssh\nallow forward anything from 10.0.0.0/24\nmasquerade from 10.0.0.0/24 on eth0\n\
+        redirect 80/tcp to 8080\nallow 80/tcp\n";
+    let folder = Folder::new().with("policy.dw", text);
+    folder.run(["apply", "--no-trial", "policy.dw"]).well();
+    folder.run(["open", "--for", "10s"]).well();
+    let shown = folder.run(["show"]).well().out;
+    let trial = |line: &str| shown.lines().any(|one| one.contains(line) && !one.contains("policy.dw"));
+    assert!(trial("masquerade from 10.0.0.0/24 on eth0"), "{shown}");
+    assert!(trial("redirect 80/tcp to 8080"), "{shown}");
+    folder.run(["rollback"]).well();
+    folder.run(["panic", "--for", "10s"]).well();
+    folder.run(["rollback"]).well();
+    folder.run(["verify"]).well();
+}
+
 fn nft(args: &[&str]) {
     let output = Command::new("nft").args(args).output().expect("nft is installed");
     assert!(output.status.success(), "nft {args:?}: {}", String::from_utf8_lossy(&output.stderr));

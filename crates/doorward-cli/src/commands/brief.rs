@@ -54,9 +54,12 @@ impl Kind {
         [Kind::Panic, Kind::Open].into_iter().find(|kind| kind.word() == word)
     }
 
-    fn text(self, asker: &Asker) -> String {
+    fn text(self, asker: &Asker, translations: &[String]) -> String {
         match self {
-            Kind::Open => "default allow in, allow out, allow published, allow forward\n".to_owned(),
+            Kind::Open => {
+                let open = "default allow in, allow out, allow published, allow forward\n".to_owned();
+                translations.iter().fold(open, |text, sentence| text + sentence + "\n")
+            }
             Kind::Panic => {
                 let mut text = "default block in, block out, block published, block forward\n".to_owned();
                 if let Asker::Remote { connections } = asker {
@@ -91,7 +94,16 @@ fn hold(kind: Kind, args: &Brief, state: &Path, terminal: &mut Terminal) -> Outc
     }
     world.close();
 
-    let (record, policy) = read(kind, &asker, json, terminal)?;
+    // Who is reached by a translation is not reached without it, however open the host is.
+    let translations = match (kind, &store) {
+        (Kind::Open, Some(store)) => translations(store).unwrap_or_else(|failure| {
+            notes.push("what the policy translates is left out: it cannot be read".to_owned());
+            notes.extend(failure.messages);
+            Vec::new()
+        }),
+        _ => Vec::new(),
+    };
+    let (record, policy) = read(kind, &kind.text(&asker, &translations), json, terminal)?;
     let wish = Wish {
         policy: &policy,
         record: &record,
@@ -145,14 +157,23 @@ fn hold(kind: Kind, args: &Brief, state: &Path, terminal: &mut Terminal) -> Outc
     outcome
 }
 
+/// What the confirmed policy translates, in sentences that need no names.
+fn translations(store: &Store) -> Result<Vec<String>, Failure> {
+    let Some(pointer) = store.confirmed()? else { return Ok(Vec::new()) };
+    let number = pointer.confirmed.generation;
+    let (record, facts) = (store.replay(number)?, store.index(number)?.facts());
+    let policy = policy::replayed(&record, &record.main, facts)?;
+    Ok(policy.resolved.nat.iter().flat_map(|nat| nat.what.sentences()).collect())
+}
+
 fn read(
     kind: Kind,
-    asker: &Asker,
+    text: &str,
     json: bool,
     terminal: &mut Terminal,
 ) -> Result<(Record, policy::Sound), crate::exit::Stop> {
     let name = kernel::brief_name(kind.word());
-    let files = MemoryFiles::default().with(&name, &kind.text(asker));
+    let files = MemoryFiles::default().with(&name, text);
     let recorder = Recorder::new(&files, &name);
     let policy = policy::need_from(&recorder, &name, json, terminal)?;
     Ok((recorder.record(), policy))

@@ -162,4 +162,26 @@ mod tests {
             assert!(!service.comment.is_empty() && !service.group.is_empty(), "{}", service.name);
         }
     }
+
+    /// What a policy translates, said without names, translates the same.
+    #[test]
+    fn translations_without_names() {
+        let nat = |text: &str| {
+            let files = MemoryFiles::default().with("policy.dw", text);
+            let (resolved, reports) = resolve(&load(&files, "policy.dw"), &Host::default());
+            resolved.unwrap_or_else(|| panic!("{reports:?}")).nat
+        };
+        let said =
+            nat("define lan = 10.0.0.0/24, 10.0.1.1, fd00:10::/64\ndefine outer = interface eth0\n\
+            masquerade from lan on outer, wg*\nredirect 80/tcp to 8080\nredirect 5000-5100/tcp+udp to 53\n\
+            publish 2222/tcp to 10.0.0.5:22\npublish 53/tcp+udp to [fd00:10::5]:5353\n");
+        let what = |nat: &[model::Nat]| nat.iter().map(|one| one.what.clone()).collect::<Vec<_>>();
+        let sentences: Vec<String> = said.iter().flat_map(|one| one.what.sentences()).collect();
+        let again = nat(&sentences.join("\n"));
+        // Each port may have become a sentence of its own.
+        let again: Vec<String> = again.iter().flat_map(|one| one.what.sentences()).collect();
+        assert_eq!(again, sentences);
+        assert_eq!(what(&nat(&sentences[0]))[..], what(&said)[..1]);
+        assert_eq!(sentences[0], "masquerade from 10.0.0.0/24, 10.0.1.1, fd00:10::/64 on eth0, wg*");
+    }
 }

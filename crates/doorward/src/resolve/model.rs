@@ -3,6 +3,7 @@
 use crate::net::{AddrSet, Family, IcmpType, PortRange, Proto};
 use crate::report::Origin;
 pub use crate::syntax::ast::{Verdict, Way};
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -195,6 +196,12 @@ pub struct Interface {
     pub wildcard: bool,
 }
 
+impl Display for Interface {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.name, if self.wildcard { "*" } else { "" })
+    }
+}
+
 impl Interface {
     /// Whether the name of an interface is meant.
     #[must_use]
@@ -285,6 +292,24 @@ pub enum Translation {
 }
 
 impl Translation {
+    /// The same in sentences that need no names.
+    #[must_use]
+    pub fn sentences(&self) -> Vec<String> {
+        let to = |end: &dyn Display, word: &str| {
+            self.ports().iter().map(|(proto, range)| format!("{word} {range}/{proto} to {end}")).collect()
+        };
+        match self {
+            Translation::Masquerade { from, on } => {
+                let prefixes = Family::BOTH.into_iter().flat_map(|family| from.prefixes(family));
+                let from: Vec<String> = prefixes.map(|prefix| prefix.to_string()).collect();
+                let on: Vec<String> = on.iter().map(Interface::to_string).collect();
+                vec![format!("masquerade from {} on {}", from.join(", "), on.join(", "))]
+            }
+            Translation::Redirect { to: port, .. } => to(port, "redirect"),
+            Translation::Publish { to: end, .. } => to(end, "publish"),
+        }
+    }
+
     /// The ports that are addressed; none where the source is translated.
     #[must_use]
     pub fn ports(&self) -> &[(Proto, PortRange)] {

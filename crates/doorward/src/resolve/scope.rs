@@ -226,8 +226,7 @@ impl Context<'_> {
         if there.is_empty() || there.iter().any(|i| i.name != "lo" && one.matches(&i.name)) {
             return;
         }
-        let star = if one.wildcard { "*" } else { "" };
-        let name = format!("{}{star}", one.name);
+        let name = one.to_string();
         if !self.missing_interfaces.insert(name.clone()) {
             return;
         }
