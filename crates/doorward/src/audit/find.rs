@@ -42,9 +42,12 @@ pub(super) fn audit(survey: &Survey, doors: &Doors<'_>) -> Audit {
     audit
 }
 
+/// Who is behind a port, and the port that others are redirected to.
+type Behind<'a> = (&'a Listener, Option<u16>);
+
 /// Everything that listens, by port; what listens for the host itself only is there, too.
 fn ports(survey: &Survey, doors: &Doors<'_>) -> Vec<Port> {
-    let mut by_port: BTreeMap<(Proto, u16), Vec<(&Listener, Option<u16>)>> = BTreeMap::new();
+    let mut by_port: BTreeMap<(Proto, u16), Vec<Behind<'_>>> = BTreeMap::new();
     for listener in &survey.listeners {
         // A client that waits for an answer is no service.
         let client = listener.proto == Proto::UDP && listener.port >= survey.ephemeral;
@@ -129,12 +132,12 @@ fn place(listener: &Listener) -> String {
 
 /// Who can come to any of these sockets by a port in one family.
 fn reach(
-    listeners: &[(&Listener, Option<u16>)],
+    listeners: &[Behind<'_>],
     (doors, port): (&Doors<'_>, u16),
     family: Family,
     survey: &Survey,
 ) -> Reach {
-    let serves = |(one, _): &&(&Listener, Option<u16>)| {
+    let serves = |(one, _): &&Behind<'_>| {
         !one.addr.is_loopback() && (Family::of(one.addr) == family || one.both_families)
     };
     let has_address = survey.own.iter().any(|addr| Family::of(*addr) == family && !addr.is_loopback());

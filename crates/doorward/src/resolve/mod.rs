@@ -171,8 +171,7 @@ mod tests {
             let (resolved, reports) = resolve(&load(&files, "policy.dw"), &Host::default());
             resolved.unwrap_or_else(|| panic!("{reports:?}")).nat
         };
-        let said =
-            nat("define lan = 10.0.0.0/24, 10.0.1.1, fd00:10::/64\ndefine outer = interface eth0\n\
+        let said = nat("define lan = 10.0.0.0/24, 10.0.1.1, fd00:10::/64\ndefine outer = interface eth0\n\
             masquerade from lan on outer, wg*\nredirect 80/tcp to 8080\nredirect 5000-5100/tcp+udp to 53\n\
             publish 2222/tcp to 10.0.0.5:22\npublish 53/tcp+udp to [fd00:10::5]:5353\n");
         let what = |nat: &[model::Nat]| nat.iter().map(|one| one.what.clone()).collect::<Vec<_>>();
