@@ -159,7 +159,7 @@ impl Context<'_> {
     /// Interfaces by name.
     pub(super) fn on(&mut self, said: Option<&Spanned<Vec<Spanned<String>>>>) -> Option<Vec<Interface>> {
         let Some(said) = said else { return Some(Vec::new()) };
-        let mut all: Vec<Interface> = Vec::new();
+        let mut said_so: Vec<(Interface, &Spanned<String>)> = Vec::new();
         let mut whole = true;
         for name in &said.node {
             let found: Vec<Interface> =
@@ -198,14 +198,24 @@ impl Context<'_> {
                     }
                     None => vec![interface(&name.node)],
                 };
-            for one in found {
+            said_so.extend(found.into_iter().map(|one| (one, name)));
+        }
+        let some_there = said_so.iter().any(|(one, _)| self.is_there(one));
+        let mut all: Vec<Interface> = Vec::new();
+        for (one, name) in said_so {
+            // In `docker0, br-*` the star stands for what may come.
+            if !(one.wildcard && some_there) {
                 self.interface_exists(&one, name);
-                if !all.contains(&one) {
-                    all.push(one);
-                }
+            }
+            if !all.contains(&one) {
+                all.push(one);
             }
         }
         whole.then_some(all)
+    }
+
+    fn is_there(&self, one: &Interface) -> bool {
+        self.host.interfaces.iter().any(|i| i.name != "lo" && one.matches(&i.name))
     }
 
     /// Warns of an interface that is not there, once for each.
@@ -223,7 +233,7 @@ impl Context<'_> {
             return;
         }
         let there = &self.host.interfaces;
-        if there.is_empty() || there.iter().any(|i| i.name != "lo" && one.matches(&i.name)) {
+        if there.is_empty() || self.is_there(one) {
             return;
         }
         let name = one.to_string();
