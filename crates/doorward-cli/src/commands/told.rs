@@ -89,8 +89,13 @@ impl Told {
             terminal.line(format!("  and {} more: `doorward list` shows them", count(more, "sentence")));
         }
         if self.carried > 0 {
+            let were = if self.carried == 1 {
+                "was open may go on; if idle, it has"
+            } else {
+                "were open may go on; idle ones have"
+            };
             let carried = count(self.carried, "TCP connection");
-            terminal.line(format!("  {carried} that were open may go on; idle ones have an hour to speak"));
+            terminal.line(format!("  {carried} that {were} an hour to speak"));
         }
     }
 
