@@ -20,6 +20,7 @@ use doorward::prove::{self, Names, Side};
 use doorward::resolve::{self, Resolved};
 use doorward_kernel::Reader;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::path::Path;
 
 pub(super) fn run(args: &Args, state: &Path, terminal: &mut Terminal) -> Outcome {
@@ -164,10 +165,22 @@ fn who(port: &Port) -> String {
     }
     match &port.reach {
         [four, six] if four == six => four.words().to_owned(),
+        // Addresses tell their family.
+        [Reach::Some(four), Reach::Some(six)] if are_addresses(four, false) && are_addresses(six, true) => {
+            format!("{four}, {six}")
+        }
         [four, Reach::Nobody] => format!("{}, IPv4", four.words()),
         [Reach::Nobody, six] => format!("{}, IPv6", six.words()),
         [four, six] => format!("{}, IPv4; {}, IPv6", four.words(), six.words()),
     }
+}
+
+/// Whether these are addresses or prefixes of that family, and no names.
+fn are_addresses(words: &str, six: bool) -> bool {
+    words.split(", ").all(|word| {
+        let addr = word.split('/').next().and_then(|addr| addr.parse::<IpAddr>().ok());
+        addr.is_some_and(|addr| addr.is_ipv6() == six)
+    })
 }
 
 fn show_finding(finding: &Finding, terminal: &mut Terminal) {
@@ -217,4 +230,32 @@ fn of_audit(audit: &Audit, shown: Option<&str>) -> Value {
         })
         .collect();
     json!({ "policy": shown, "ports": ports, "findings": findings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reach, who};
+    use doorward::audit::Port;
+    use doorward::net::Proto;
+
+    #[test]
+    fn families_are_told_where_nothing_else_tells_them() {
+        let port = |four: &str, six: &str| Port {
+            proto: Proto::TCP,
+            port: 22,
+            service: None,
+            published: false,
+            programs: Vec::new(),
+            listens: Vec::new(),
+            outside: true,
+            by: None,
+            reach: [four, six].map(|words| Reach::Some(words.to_owned())),
+            level: None,
+        };
+        assert_eq!(
+            who(&port("192.0.2.7, 192.0.2.16/28", "2001:db8::/32")),
+            "192.0.2.7, 192.0.2.16/28, 2001:db8::/32"
+        );
+        assert_eq!(who(&port("office", "2001:db8::7")), "office, IPv4; 2001:db8::7, IPv6");
+    }
 }

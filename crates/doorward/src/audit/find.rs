@@ -5,7 +5,7 @@ use super::{Audit, Door, Doors, Finding, Level, Listener, Port, Reach, Survey};
 use crate::catalogue;
 use crate::net::{Family, PortRange, Proto};
 use crate::resolve::model::Way;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// A door of more ports than this is a range for data, where somebody listens now and then.
@@ -73,15 +73,7 @@ fn ports(survey: &Survey, doors: &Doors<'_>) -> Vec<Port> {
                 listeners.iter().filter_map(|(one, _)| one.program.clone()).collect();
             programs.sort();
             programs.dedup();
-            let mut listens: Vec<String> = listeners
-                .iter()
-                .map(|(one, led)| match led {
-                    Some(to) => format!("{}, port {to}", place(one)),
-                    None => place(one),
-                })
-                .collect();
-            listens.sort();
-            listens.dedup();
+            let listens = places(&listeners);
             let reach = Family::BOTH.map(|family| reach(&listeners, (doors, port), family, survey));
             let open = reach.iter().any(|reach| *reach != Reach::Nobody);
             Port {
@@ -119,6 +111,24 @@ fn ports(survey: &Survey, doors: &Doors<'_>) -> Vec<Port> {
         }
     }));
     ports
+}
+
+/// Where they listen, each place once; a socket for each family is no other thing than one for both.
+fn places(listeners: &[Behind<'_>]) -> Vec<String> {
+    let place = |(one, led): &Behind<'_>| match led {
+        Some(to) => format!("{}, port {to}", place(one)),
+        None => place(one),
+    };
+    let mut places: BTreeSet<String> = listeners.iter().map(place).collect();
+    let all_four: Vec<String> =
+        places.iter().filter_map(|place| place.strip_prefix("all IPv4")).map(str::to_owned).collect();
+    for port in all_four {
+        if places.remove(&format!("all IPv6{port}")) {
+            places.remove(&format!("all IPv4{port}"));
+            places.insert(format!("all{port}"));
+        }
+    }
+    places.into_iter().collect()
 }
 
 fn place(listener: &Listener) -> String {

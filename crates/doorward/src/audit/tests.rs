@@ -130,6 +130,21 @@ fn redirected_ports() {
     assert_eq!(ids(&found), [("nobody-behind", Level::Notice)]);
 }
 
+/// A daemon with a socket for each family is told as one with a socket for both.
+#[test]
+fn a_socket_for_each_family() {
+    let mut host = survey(vec![listener(80, "0.0.0.0", "nginx"), listener(80, "::", "nginx")]);
+    for one in &mut host.listeners {
+        one.both_families = false;
+    }
+    host.listeners.push(listener(80, "127.0.0.1", "nginx"));
+    let seen = audit(&host, &Doors::none());
+    assert_eq!(seen.ports[0].listens, ["127.0.0.1", "all"]);
+    host.listeners.remove(0);
+    let seen = audit(&host, &Doors::none());
+    assert_eq!(seen.ports[0].listens, ["127.0.0.1", "all IPv6"]);
+}
+
 /// Without a firewall everything is open.
 #[test]
 fn nothing_runs() {
