@@ -293,7 +293,11 @@ fn broken(expected: &[Expected], json: bool, terminal: &mut Terminal) -> Option<
     if broken.is_empty() {
         return None;
     }
-    let failure = Failure::new(Exit::Refused, format!("{} broken", count(broken.len(), "expectation")));
+    let mut failure = Failure::new(Exit::Refused, format!("{} broken", count(broken.len(), "expectation")));
+    if let Some(first) = broken.first() {
+        let place = &first.origin;
+        failure = failure.way_out(format!("if this is meant, change what {place} expects, or take it out"));
+    }
     if json {
         let mut value = json::failure(&failure);
         if let Some(error) = value.get_mut("error").and_then(Value::as_object_mut) {
