@@ -53,6 +53,32 @@ fn enable(folder: &Folder) -> Said {
     Said::of(&command.output().unwrap())
 }
 
+/// Docker shuts what it does not publish. On such a host nothing would ever be well, were that called drift.
+#[test]
+fn others_that_pass_less_on_are_no_drift() {
+    if skip::without_root() {
+        return;
+    }
+    let _own = OwnNetNs::make().unwrap();
+    let folder = host();
+    folder.write("p.dw", "allow ssh\nallow forward anything on docker0, br-*\n");
+    folder.run(["apply", "--no-trial", "p.dw"]).well();
+    enable(&folder).well();
+    let other = |hook: &str, rule: &str| {
+        let text = format!(
+            "table ip other_{hook} {{\nchain c {{\ntype filter hook {hook} priority 0; {rule}\n}}\n}}"
+        );
+        assert!(Command::new("nft").arg(text).status().unwrap().success());
+    };
+    other("forward", "policy drop");
+    short(&folder, 0, "active: generation 1");
+    let said = folder.run(["verify"]);
+    assert_eq!(said.exit, Some(1));
+    assert!(said.out.contains("chain ip other_forward c drops what the policy lets in"), "{said:#?}");
+    other("input", "tcp dport 22 drop");
+    short(&folder, 1, "drifted: ");
+}
+
 #[test]
 fn one_line_for_monitoring() {
     if skip::without_root() {

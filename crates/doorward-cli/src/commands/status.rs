@@ -32,7 +32,8 @@ pub(super) fn run(args: &cli::Status, state: &Path, host: &Host, terminal: &mut 
     let boots = init::boots(host, state);
     let since = generations.changed_since(state);
     if args.short {
-        let drifted = |terminal: &mut Terminal| super::verify::holds(state, terminal).map(|holds| !holds);
+        let drifted =
+            |terminal: &mut Terminal| super::verify::does_it(state, terminal).map(|does_it| !does_it);
         return short::run(&generations, &boots, &since, output, drifted, terminal);
     }
     let status = Status { ours, generations, boots, since, others: all.iter().flat_map(others).collect() };

@@ -39,13 +39,16 @@ pub(super) fn run(args: &Verify, state: &Path, terminal: &mut Terminal) -> Outco
     Ok(if said.holds() { Exit::Done } else { Exit::False })
 }
 
-/// Whether the kernel does what the confirmed policy says, for a command that shows nothing of it.
-pub(super) fn holds(state: &Path, terminal: &mut Terminal) -> Result<bool, Stop> {
+/// Whether the kernel does what the confirmed policy says, for a command that shows nothing of it. What others shut of
+/// the traffic that passes through is left to `verify`: Docker shuts what it does not publish, on every such host.
+pub(super) fn does_it(state: &Path, terminal: &mut Terminal) -> Result<bool, Stop> {
     let args = Verify { output: crate::cli::Output { json: true }, file: None };
     let held = Held::read()?;
     let (policy, shown) = asked(&args, state, &held, terminal)?;
     let said = Said::of(policy, &held, &shown).map_err(|why| traffic::not_proven(&why))?;
-    Ok(said.holds())
+    let for_others = |one: &Foreign| matches!(one.does, Does::Drops { .. }) && one.hook == Some("forward");
+    let broken = said.foreign.iter().any(|(one, _)| one.does.breaks() && !for_others(one));
+    Ok(said.means_the_policy() && !broken)
 }
 
 /// The policy that was named, or else the confirmed one, with what it is called.
