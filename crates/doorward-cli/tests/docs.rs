@@ -17,16 +17,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tool::{Folder, Said};
 
-/// What the pages speak of: an uplink in both families, another interface, two bridges.
+/// What the pages speak of: an uplink in both families, another interface, two bridges, a tunnel.
 const NETWORK: &str = "
 ip link set lo up
 ip link add eth0 type veth peer name far0
 ip link add eth1 type veth peer name far1
+ip link add wg0 type veth peer name far2
 ip link add docker0 type bridge
 ip link add br-1a2b3c type bridge
-for name in eth0 far0 eth1 far1 docker0 br-1a2b3c; do ip link set $name up; done
+for name in eth0 far0 eth1 far1 wg0 far2 docker0 br-1a2b3c; do ip link set $name up; done
 ip addr add 203.0.113.2/24 dev eth0
 ip addr add 2001:db8::2/64 dev eth0 nodad
+ip addr add 10.9.0.1/24 dev wg0
+ip addr add fd00:9::1/64 dev wg0 nodad
 ip route add default via 203.0.113.1
 ip -6 route add default via 2001:db8::1
 ";
