@@ -1,6 +1,6 @@
 //! What works, but probably not as meant: warnings that need the whole policy at hand.
 
-use super::model::{Resolved, Rule, Traffic, Verdict, Way};
+use super::model::{Resolved, Rule, Scope, Traffic, Verdict, Way};
 use super::{Context, Places, nat, sentences, shadow, things};
 use crate::net::{AddrSet, IcmpType, PortRange, Proto};
 use crate::report::{Report, Span};
@@ -56,7 +56,18 @@ fn empty_lists(context: &mut Context<'_>, resolved: &Resolved, places: &Places<'
 /// FTP without its passive range: the control connection works, and every transfer hangs.
 fn passive_unsaid(context: &mut Context<'_>, resolved: &Resolved, rule: &Rule, span: Span) {
     let closed = rule.ways.iter().any(|way| resolved.defaults.of(*way).verdict != Verdict::Allow);
-    if rule.passive.is_some() || !closed || !rule.traffic.iter().any(|thing| sentences::is_ftp(*thing)) {
+    let ftp: Vec<&Traffic> = rule.traffic.iter().filter(|thing| sentences::is_ftp(**thing)).collect();
+    if rule.passive.is_some() || !closed || ftp.is_empty() {
+        return;
+    }
+    // Another sentence may say the range, to the same or to more; a helper reads its own connections only.
+    let says_it = |other: &&Rule| {
+        let as_wide = other.scope == rule.scope || other.scope == Scope::default();
+        let everywhere = rule.ways.iter().all(|way| other.ways.contains(way));
+        let same = ftp.iter().all(|thing| other.traffic.contains(thing));
+        other.verdict == Verdict::Allow && other.passive.is_some() && as_wide && everywhere && same
+    };
+    if resolved.rules.iter().any(|other| says_it(&other)) {
         return;
     }
     context.reports.push(
