@@ -238,11 +238,14 @@ fn of_port(port: &Port, guarded: bool, six: bool) -> Vec<Finding> {
             add(level, id, what, shut(port, guarded));
         }
         Some(sort) if nobody && port.outside && !port.published => {
+            let places = match port.listens.as_slice() {
+                [all] if all == "all" => "all addresses".to_owned(),
+                places => places.join(", "),
+            };
             let what = format!(
-                "{} is {}, and listens at {}: only the firewall keeps others out",
+                "{} is {}, and listens at {places}: only the firewall keeps others out",
                 words(port),
-                sort.words(),
-                port.listens.join(", ")
+                sort.words()
             );
             let ways_out = vec!["bind it to 127.0.0.1 and ::1, if only this host needs it".to_owned()];
             add(Level::Notice, "bound-to-all", what, ways_out);

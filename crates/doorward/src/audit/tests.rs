@@ -50,6 +50,8 @@ fn a_database_that_is_open_to_the_world() {
 
     let shut = seen("allow ssh\n", &host);
     assert_eq!(ids(&shut), [("bound-to-all", Level::Notice)]);
+    let what = &shut.findings[0].what;
+    assert!(what.contains("listens at all addresses: only the firewall"), "{what}");
     let local = survey(vec![listener(5432, "127.0.0.1", "postgres"), listener(22, "::", "sshd")]);
     assert_eq!(ids(&seen("allow ssh\n", &local)), []);
     // All but somebody is the world, too.
