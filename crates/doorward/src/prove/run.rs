@@ -1,12 +1,13 @@
 //! The sets of packets that a lowered ruleset accepts and refuses; knows no bytecode.
 //!
-//! Rules that change no mark are summed up once, whole chains and stretches of them: where each packet ends,
-//! composed as a balanced tree. Through the others the packets are led step by step, as a set that changes.
+//! Rules that change no mark are summed up once, whole chains and stretches of them: what they accept, drop, refuse
+//! and hand back, composed as a balanced tree. Through the others the packets are led step by step, as a set that
+//! changes.
 
 use super::load::Slice;
 use super::lower::{Becomes, Op};
 use super::program::{BaseChain, Hooked, LoweredRule, Program, Step, Target};
-use crate::space::{Bit, Field, Node, Pred, Sorted, Space, Unproven};
+use crate::space::{Bit, Field, Node, Pred, Space, Unproven};
 use rustc_hash::FxHashMap as HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -160,13 +161,6 @@ impl Flow {
     }
 }
 
-/// The heaps of a sum.
-const ACCEPTED: u32 = 0;
-const DROPPED: u32 = 1;
-const REJECTED: u32 = 2;
-const QUEUED: u32 = 3;
-const BACK: u32 = 4;
-
 struct Runner<'a> {
     space: &'a mut Space,
     hooked: &'a Hooked,
@@ -227,51 +221,31 @@ impl Runner<'_> {
         if let Some(sum) = self.sums.get(&place) {
             return *sum;
         }
-        let sorted = self.sorted(rules);
-        let depth = self.depth;
-        let mut on = |heap, wanted| if wanted { self.space.heap(sorted, heap) } else { Node::FALSE };
-        let sum = Flow {
-            accepted: on(Some(ACCEPTED), true),
-            dropped: on(Some(DROPPED), depth == Depth::All),
-            rejected: on(Some(REJECTED), depth >= Depth::Answered),
-            queued: on(Some(QUEUED), depth == Depth::All),
-            back: on(Some(BACK), true),
-            next: on(None, true),
-        };
+        let sum = self.sum_of(rules);
         self.sums.insert(place, sum);
         sum
     }
 
-    /// All packets by where they end; on no heap is what goes on. One function for all of them: each alone would be
-    /// about as large, and the sum of two stretches is one walk over both.
-    fn sorted(&mut self, rules: &[LoweredRule]) -> Sorted {
+    fn sum_of(&mut self, rules: &[LoweredRule]) -> Flow {
         match rules {
-            [] => Sorted::NOTHING,
+            [] => Flow::start(Node::TRUE),
             [rule] => {
                 let mut flow = Flow::start(Node::FALSE);
                 for (when, steps) in &rule.ways {
                     let mine = self.space.node(when);
                     self.rule(steps, mine, &mut flow);
                 }
-                // Those of whom nothing was noted are dropped: the others were wanted, or go on.
-                let gone = self.space.not(flow.next);
-                let heaps = [
-                    (flow.accepted, ACCEPTED),
-                    (flow.rejected, REJECTED),
-                    (flow.queued, QUEUED),
-                    (flow.back, BACK),
-                    (gone, DROPPED),
-                ];
-                heaps.into_iter().fold(Sorted::NOTHING, |sorted, (set, heap)| {
-                    let more = self.space.put(set, heap);
-                    self.space.then(sorted, more)
-                })
+                flow
             }
             _ => {
                 let (first, second) = rules.split_at(rules.len() / 2);
-                let first = self.sorted(first);
-                let second = self.sorted(second);
-                self.space.then(first, second)
+                let first = self.sum_of(first);
+                if first.next.is_empty() {
+                    return first;
+                }
+                let second = self.sum_of(second);
+                let second = self.within(first.next, second);
+                self.either(first, second)
             }
         }
     }

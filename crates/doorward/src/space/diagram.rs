@@ -24,23 +24,6 @@ impl Node {
     }
 }
 
-/// Things sorted onto heaps: a function with more values than two, in the same nodes. What is on no heap yet can
-/// still be sorted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Sorted(Node);
-
-/// So many heaps there are.
-pub const HEAPS: u32 = 5;
-/// The constant for what is on no heap; those of the heaps follow.
-const NO_HEAP: Node = Node(2);
-/// Nodes below this one are constants.
-const CONSTANTS: usize = 3 + HEAPS as usize;
-
-impl Sorted {
-    /// Nothing is on a heap.
-    pub const NOTHING: Sorted = Sorted(NO_HEAP);
-}
-
 #[derive(Clone, Copy)]
 struct Entry {
     level: u32,
@@ -67,9 +50,6 @@ enum Op {
     Minus,
     Xor,
     Exists,
-    Put,
-    Then,
-    Heap,
 }
 
 /// Operation and first operand, second operand, result.
@@ -91,7 +71,7 @@ impl Diagram {
     pub(super) fn new(budget: usize) -> Diagram {
         let constant = Entry { level: BOTTOM, low: Node::FALSE, high: Node::FALSE };
         Diagram {
-            nodes: vec![constant; CONSTANTS],
+            nodes: vec![constant; 2],
             unique: vec![FREE; SMALLEST * 2],
             cache: vec![[FREE; 3]; SMALLEST],
             budget: budget.min(1 << OP_SHIFT),
@@ -159,7 +139,7 @@ impl Diagram {
         let mask = size - 1;
         self.unique.clear();
         self.unique.resize(size, FREE);
-        for (index, entry) in self.nodes.iter().enumerate().skip(CONSTANTS) {
+        for (index, entry) in self.nodes.iter().enumerate().skip(2) {
             let mut place = hash(entry.level, entry.low.0, entry.high.0) & mask;
             while self.unique[place] != FREE {
                 place = (place + 1) & mask;
@@ -233,52 +213,10 @@ impl Diagram {
             Op::Minus => (self.minus(a_low, b_low), self.minus(a_high, b_high)),
             Op::Xor => (self.xor(a_low, b_low), self.xor(a_high, b_high)),
             Op::Exists => (self.exists(a_low, b), self.exists(a_high, b)),
-            Op::Put => (self.put_on(a_low, b), self.put_on(a_high, b)),
-            Op::Then => (self.then_on(a_low, b_low), self.then_on(a_high, b_high)),
-            Op::Heap => (self.on(a_low, b), self.on(a_high, b)),
         };
         let result = self.make(level, low, high);
         self.keep(op, a, b, result);
         result
-    }
-
-    /// A set put on a heap, and nothing else on any.
-    pub(super) fn put(&mut self, set: Node, heap: u32) -> Sorted {
-        Sorted(self.put_on(set, constant_of(heap)))
-    }
-
-    fn put_on(&mut self, set: Node, heap: Node) -> Node {
-        match set {
-            Node::FALSE => NO_HEAP,
-            Node::TRUE => heap,
-            _ => self.apply(Op::Put, set, heap),
-        }
-    }
-
-    /// What `first` puts on no heap goes where `second` puts it.
-    pub(super) fn then(&mut self, first: Sorted, second: Sorted) -> Sorted {
-        Sorted(self.then_on(first.0, second.0))
-    }
-
-    fn then_on(&mut self, first: Node, second: Node) -> Node {
-        match (first, second) {
-            (NO_HEAP, _) => second,
-            (_, NO_HEAP) => first,
-            _ if first == second || first.at() < CONSTANTS => first,
-            _ => self.apply(Op::Then, first, second),
-        }
-    }
-
-    /// The set that is on a heap; with none what is on no heap.
-    pub(super) fn heap(&mut self, sorted: Sorted, heap: Option<u32>) -> Node {
-        self.on(sorted.0, heap.map_or(NO_HEAP, constant_of))
-    }
-
-    fn on(&mut self, sorted: Node, heap: Node) -> Node {
-        if sorted.at() < CONSTANTS {
-            return if sorted == heap { Node::TRUE } else { Node::FALSE };
-        }
-        self.apply(Op::Heap, sorted, heap)
     }
 
     fn known(&self, op: Op, a: Node, b: Node) -> Option<Node> {
@@ -327,11 +265,6 @@ impl Diagram {
         self.keep(Op::Exists, node, variables, result);
         result
     }
-}
-
-/// The constant of a heap.
-fn constant_of(heap: u32) -> Node {
-    Node(NO_HEAP.0 + 1 + heap.min(HEAPS - 1))
 }
 
 /// Multilinear (Carter and Wegman): of the sum of products the upper half is spread well.
@@ -401,35 +334,9 @@ mod tests {
         }
     }
 
-    proptest! {
-        /// What is sorted is where the first put it, else where the second did.
-        #[test]
-        fn heaps_agree_with_tables(a in table(), b in table(), c in table()) {
-            let mut diagram = Diagram::new(1 << 20);
-            let sets = [&a, &b, &c].map(|table| of_table(&mut diagram, table, 0));
-            let mut sorted = Sorted::NOTHING;
-            for (heap, set) in [(3, sets[0]), (0, sets[1]), (3, sets[2])] {
-                let more = diagram.put(set, heap);
-                sorted = diagram.then(sorted, more);
-            }
-            let expected: Vec<Option<u32>> = (0..256)
-                .map(|at| match (a[at], b[at], c[at]) {
-                    (false, true, _) => Some(0),
-                    (false, false, false) => None,
-                    _ => Some(3),
-                })
-                .collect();
-            for heap in [None, Some(0), Some(1), Some(3)] {
-                let on = diagram.heap(sorted, heap);
-                let answers = answers(&diagram, on);
-                prop_assert_eq!(answers, expected.iter().map(|one| *one == heap).collect::<Vec<_>>());
-            }
-        }
-    }
-
     #[test]
     fn a_budget_is_said_not_passed_over() {
-        let mut diagram = Diagram::new(CONSTANTS + 3);
+        let mut diagram = Diagram::new(5);
         let mut all = Node::TRUE;
         for level in (0..8).rev() {
             all = diagram.make(level, Node::FALSE, all);

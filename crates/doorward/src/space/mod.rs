@@ -17,7 +17,7 @@ mod tests;
 
 pub use apart::{Class, Share};
 pub use boxes::{Part, Point, Region};
-pub use diagram::{HEAPS, Node, Sorted};
+pub use diagram::Node;
 pub use field::{Field, LOCAL, state};
 pub use taste::{name_value, value_name};
 pub use terms::{Atom, Pred, Terms};
@@ -230,21 +230,6 @@ impl Space {
     /// What is in exactly one.
     pub fn xor(&mut self, a: Node, b: Node) -> Node {
         self.diagram.xor(a, b)
-    }
-
-    /// A set put on a heap, of which there are [`HEAPS`], and nothing else on any.
-    pub fn put(&mut self, set: Node, heap: u32) -> Sorted {
-        self.diagram.put(set, heap)
-    }
-
-    /// What `first` puts on no heap goes where `second` puts it.
-    pub fn then(&mut self, first: Sorted, second: Sorted) -> Sorted {
-        self.diagram.then(first, second)
-    }
-
-    /// The set that is on a heap; with none what is on no heap.
-    pub fn heap(&mut self, sorted: Sorted, heap: Option<u32>) -> Node {
-        self.diagram.heap(sorted, heap)
     }
 
     /// What is in one of them.
