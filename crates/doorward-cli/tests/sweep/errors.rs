@@ -64,11 +64,12 @@ impl Order {
             Order::Try => judge == Judge::New && on_trial,
             Order::Replace | Order::Confirm => judge == Judge::New && !on_trial,
             Order::RollBack => judge == Judge::Old,
-            Order::Boot => judge != Judge::Nobody,
+            Order::Boot => judge == Judge::Old,
         };
         let whole = match judge {
             Judge::Old | Judge::New => true,
-            Judge::Nobody => self == Order::Boot,
+            // What cannot be read cannot be loaded.
+            Judge::Emergency | Judge::Nobody => self == Order::Boot,
             Judge::Torn(_) => false,
         };
         field.reboot();

@@ -29,6 +29,8 @@ pub(crate) enum Judge {
     New,
     /// Every door is open.
     Nobody,
+    /// What is built in for a boot that can load nothing else: it answers nobody at these doors.
+    Emergency,
     /// Some doors are the old one's, some the new one's: for each family what came of each door.
     Torn(Vec<[bool; 5]>),
 }
@@ -112,11 +114,19 @@ impl Field {
     pub(crate) fn judge(&self) -> Judge {
         let begun = ENDS.map(|(from, to)| PORTS.map(|port| start(from, (to, port))));
         let out = self.pair.on_host(|| ENDS.map(|(to, from)| OUT.map(|port| goes_out(from, (to, port)))));
-        let seen: Vec<[bool; 5]> = begun
+        // Where nobody answers it is waited once for all of them.
+        let end = Instant::now() + PATIENCE;
+        let answers =
+            begun.map(|tries| tries.map(|one| finish(one, end.saturating_duration_since(Instant::now())).0));
+        self.drain();
+        if answers == [[Answer::Silence; 3]; 2] && out == [[true; 2]; 2] {
+            return Judge::Emergency;
+        }
+        let seen: Vec<[bool; 5]> = answers
             .into_iter()
             .zip(out)
-            .map(|(tries, out)| {
-                let [a, b, c] = tries.map(|one| match finish(one, PATIENCE).0 {
+            .map(|(answers, out)| {
+                let [a, b, c] = answers.map(|answer| match answer {
                     Answer::Open => true,
                     Answer::Refused => false,
                     Answer::Silence => panic!("a door says nothing at all"),
@@ -124,7 +134,6 @@ impl Field {
                 [a, b, c, out[0], out[1]]
             })
             .collect();
-        self.drain();
         let all = |wanted| seen.iter().all(|one| *one == wanted);
         match seen {
             _ if all([true, false, true, false, true]) => Judge::Old,
@@ -153,7 +162,7 @@ impl Field {
                 // Once is the switch.
                 Judge::Torn(seen) if odd > 0 => panic!("torn: {seen:?}"),
                 Judge::Torn(_) => odd += 1,
-                Judge::Nobody => panic!("nobody judges"),
+                judge @ (Judge::Nobody | Judge::Emergency) => panic!("{judge:?} judges"),
             }
             assert!(began.elapsed() < patience, "the old policy does not come back");
             std::thread::sleep(Duration::from_millis(5));
