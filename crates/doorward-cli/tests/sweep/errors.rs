@@ -136,10 +136,37 @@ fn some_errors() {
     }
 }
 
+/// Every error at the first and last calls of a command.
+fn whole(order: Order) {
+    errors(order, 4, |_| true);
+}
+
 #[test]
-#[ignore = "long: every error at the first and last calls of five commands"]
-fn all_errors() {
-    for order in [Order::Try, Order::Replace, Order::Confirm, Order::RollBack, Order::Boot] {
-        errors(order, 4, |_| true);
-    }
+#[ignore = "long: every error"]
+fn all_errors_of_a_trial() {
+    whole(Order::Try);
+}
+
+#[test]
+#[ignore = "long: every error"]
+fn all_errors_of_a_replacement() {
+    whole(Order::Replace);
+}
+
+#[test]
+#[ignore = "long: every error"]
+fn all_errors_of_a_confirmation() {
+    whole(Order::Confirm);
+}
+
+#[test]
+#[ignore = "long: every error"]
+fn all_errors_of_a_rollback() {
+    whole(Order::RollBack);
+}
+
+#[test]
+#[ignore = "long: every error"]
+fn all_errors_of_a_boot() {
+    whole(Order::Boot);
 }
