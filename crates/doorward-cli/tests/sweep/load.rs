@@ -197,7 +197,10 @@ fn some_changes_under_load() {
 #[test]
 #[ignore = "long: two thousand changes"]
 fn two_thousand_replacements_under_load() {
-    replaced(2000);
+    // In parts: what a slow machine loses for nothing is measured close to what it is compared with.
+    for _ in 0..20 {
+        replaced(100);
+    }
 }
 
 #[test]
