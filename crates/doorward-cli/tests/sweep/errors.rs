@@ -63,8 +63,7 @@ impl Order {
         let done = match self {
             Order::Try => judge == Judge::New && on_trial,
             Order::Replace | Order::Confirm => judge == Judge::New && !on_trial,
-            Order::RollBack => judge == Judge::Old,
-            Order::Boot => judge == Judge::Old,
+            Order::RollBack | Order::Boot => judge == Judge::Old,
         };
         let whole = match judge {
             Judge::Old | Judge::New => true,
