@@ -27,8 +27,12 @@ use std::path::Path;
 const MANY: usize = 1000;
 
 pub(super) fn run(args: &Verify, state: &Path, terminal: &mut Terminal) -> Outcome {
+    let named = args.file.as_deref().map(|file| named(file, args.output.json, terminal)).transpose()?;
     let held = Held::read()?;
-    let (policy, shown) = asked(args, state, &held, terminal)?;
+    let (policy, shown) = match named {
+        Some(named) => named,
+        None => in_force(state, &held, args.output.json, terminal)?,
+    };
     terminal.progress("proving", policy.resolved.rules.len() > MANY);
     let said = Said::of(policy, &held, &shown).map_err(|why| traffic::not_proven(&why))?;
     if args.output.json {
@@ -42,22 +46,25 @@ pub(super) fn run(args: &Verify, state: &Path, terminal: &mut Terminal) -> Outco
 /// Whether the kernel does what the confirmed policy says, for a command that shows nothing of it. What others shut of
 /// the traffic that passes through is left to `verify`: Docker shuts what it does not publish, on every such host.
 pub(super) fn does_it(state: &Path, terminal: &mut Terminal) -> Result<bool, Stop> {
-    let args = Verify { output: crate::cli::Output { json: true }, file: None };
     let held = Held::read()?;
-    let (policy, shown) = asked(&args, state, &held, terminal)?;
+    let (policy, shown) = in_force(state, &held, true, terminal)?;
     let said = Said::of(policy, &held, &shown).map_err(|why| traffic::not_proven(&why))?;
     let for_others = |one: &Foreign| matches!(one.does, Does::Drops { .. }) && one.hook == Some("forward");
     let broken = said.foreign.iter().any(|(one, _)| one.does.breaks() && !for_others(one));
     Ok(said.means_the_policy() && !broken)
 }
 
-/// The policy that was named, or else the confirmed one, with what it is called.
-fn asked(args: &Verify, state: &Path, held: &Held, terminal: &mut Terminal) -> Result<(Sound, String), Stop> {
-    let json = args.output.json;
-    if let Some(file) = &args.file {
-        let policy = policy::need_quietly(&Disk::new(file), json, terminal)?;
-        return Ok((policy, file.to_string_lossy().into_owned()));
-    }
+/// A policy, and what it is called.
+type Called = (Sound, String);
+
+/// The policy in a file; its mistakes are told before anything is asked of the kernel.
+fn named(file: &Path, json: bool, terminal: &mut Terminal) -> Result<Called, Stop> {
+    let policy = policy::need_quietly(&Disk::new(file), json, terminal)?;
+    Ok((policy, file.to_string_lossy().into_owned()))
+}
+
+/// The policy that is on trial, or else the confirmed one.
+fn in_force(state: &Path, held: &Held, json: bool, terminal: &mut Terminal) -> Result<Called, Stop> {
     if let Some(store) = Store::open(state)?
         && let Some(number) = held
             .on_trial
@@ -71,7 +78,7 @@ fn asked(args: &Verify, state: &Path, held: &Held, terminal: &mut Terminal) -> R
         let policy = policy::as_then(&record, &record.main, facts, json, terminal)?;
         return Ok((policy, record.main));
     }
-    Ok((policy::need_quietly(&Disk::new(Path::new(POLICY)), json, terminal)?, POLICY.to_owned()))
+    named(Path::new(POLICY), json, terminal)
 }
 
 /// What the kernel holds.

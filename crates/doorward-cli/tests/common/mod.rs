@@ -15,6 +15,7 @@ use doorward_kernel::link::Links;
 use doorward_kernel::netns::OwnNetNs;
 use doorward_kernel::{Guard, Scope as Where, Socket};
 use rustix::net::{AddressFamily, SocketType, sockopt};
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -152,7 +153,10 @@ pub fn finish(socket: OwnedFd, patience: Duration) -> (Answer, TcpStream) {
     let end = Instant::now() + patience;
     loop {
         match stream.take_error().unwrap() {
-            Some(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            // Where rules change in between, what one of them let in the next one may reset.
+            Some(error)
+                if [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset].contains(&error.kind()) =>
+            {
                 return (Answer::Refused, stream);
             }
             Some(error) => panic!("connect: {error}"),
