@@ -3,7 +3,7 @@
 use crate::linear::{self, FAMILIES, Numbers};
 use doorward::net::{AddrSet, Family};
 use doorward::prove::{Changes, Facts, InTurn, Names, Program, Side, Slice, Telling, changes, packet, told};
-use doorward::ruleset::{Base, Chain, ChainKind, Hook, Policy, Table, TableFamily};
+use doorward::ruleset::{Chain, Hook, Table, TableFamily};
 use doorward::space::{Field, Node, Pred, Space, Terms, name_value, state};
 use doorward::trace::{End, Machine, Unknown};
 use std::time::Instant;
@@ -111,14 +111,7 @@ pub(crate) fn one_changed(tables: &[Table], round: usize) -> (f64, String) {
 /// Against a table that lets nothing in.
 pub(crate) fn doors(tables: &[Table]) -> (f64, String) {
     let mut shut = Table::new(TableFamily::Inet, "shut");
-    let base = Base {
-        kind: ChainKind::Filter,
-        hook: Hook::Input,
-        priority: 0,
-        policy: Policy::Drop,
-        devices: Vec::new(),
-    };
-    shut.chains.push(Chain { base: Some(base), ..Chain::regular("input") });
+    shut.chains.push(Chain { base: Some(linear::base()), ..Chain::regular("input") });
     let (first, changes) = compared(&[shut], tables);
     let (second, told) = timed(|| told(&changes, &Names::default(), Telling::Doors));
     let more = if changes.more { " and more" } else { "" };

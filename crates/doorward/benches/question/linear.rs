@@ -54,15 +54,14 @@ pub(crate) fn table(shape: Shape, rules: usize) -> Table {
         all.push(Rule::new(exprs));
     }
     all.push(Rule::new(vec![COUNTER, Expr::Reject(Reject::Icmpx(1))]));
-    let base = Base {
-        kind: ChainKind::Filter,
-        hook: Hook::Input,
-        priority: 0,
-        policy: Policy::Drop,
-        devices: Vec::new(),
-    };
-    table.chains.push(Chain { base: Some(base), rules: all, ..Chain::regular("input") });
+    table.chains.push(Chain { base: Some(base()), rules: all, ..Chain::regular("input") });
     table
+}
+
+/// What comes in; what no rule lets in stays out.
+pub(crate) fn base() -> Base {
+    let (kind, hook, policy) = (ChainKind::Filter, Hook::Input, Policy::Drop);
+    Base { kind, hook, priority: 0, policy, devices: Vec::new() }
 }
 
 /// The same tables with one rule changed: it accepts what it dropped, drops what it accepted.
