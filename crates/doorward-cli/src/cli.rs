@@ -167,8 +167,8 @@ session. Nothing is written to the disk. `doorward rollback` ends it now.")]
   doorward open --for 5m       to see whether it is the firewall
 
 The kernel keeps the time: then the rules from before judge again, and what came
-in only meanwhile is cut. Rules of others still hold, and what the policy translates
-is translated. `doorward rollback` ends it now.")]
+in only meanwhile is cut. Rules of others still hold, and what the policy
+translates is translated. `doorward rollback` ends it now.")]
     Open(Brief),
 
     /// Have the firewall loaded at boot, before the network is up
