@@ -9,6 +9,8 @@
 mod agree;
 #[path = "xt/corpus.rs"]
 mod corpus;
+#[path = "../../../tests/support/dumps.rs"]
+mod dumps;
 #[path = "xt/judged.rs"]
 mod judged;
 #[path = "../../doorward-kernel/tests/common/mod.rs"]

@@ -3,6 +3,7 @@
 
 use crate::compare::{compare, stories};
 use crate::dice::Dice;
+use crate::dumps;
 use crate::fields::{Ask, Field, tests};
 use crate::lab::Lab;
 use crate::opinion::OPINIONS;
@@ -16,10 +17,7 @@ use doorward::ruleset::{Elements, MetaKey, Ruleset, Step, Transaction};
 use doorward_kernel::{Scope, Socket};
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 /// Interfaces of one network; a ruleset that names more is tried with these.
 const MOST_DEVICES: usize = 8;
@@ -70,11 +68,12 @@ impl Folder {
 pub(crate) fn run(root: &Path, packets: usize, lab: &dyn Fn(&[&str]) -> Lab) -> BTreeMap<String, Folder> {
     let mut folders: BTreeMap<String, Folder> = BTreeMap::new();
     let mut lab_now: Option<(Vec<String>, Lab)> = None;
-    for path in files(root) {
-        let Ok(text) = fs::read_to_string(&path) else { continue };
-        // Some are told without the addresses of network cards.
-        let text = text.replace("XX:XX:XX:XX:XX:XX", "00:00:5e:00:53:01");
-        let Some(loaders) = loaders(&text) else { continue };
+    for path in dumps::files(root) {
+        let text = dumps::text(&path);
+        let loaders = dumps::loaders(&text);
+        if loaders.is_empty() {
+            continue;
+        }
         let folder = path.parent().unwrap().strip_prefix(root).unwrap().display().to_string();
         let folder = folders.entry(folder).or_default();
         folder.files += 1;
@@ -133,63 +132,6 @@ fn one(lab: &Lab, what: &str, packets: usize) -> Tally {
         tally.mismatches.extend(stories(lab, what, &ruleset, &drafts, &bad, OPINIONS));
     }
     tally
-}
-
-/// All files, in the order of their names.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut entries: Vec<PathBuf> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found
-}
-
-/// A program that loads rulesets.
-#[derive(Clone, Copy)]
-enum Loader {
-    Nft,
-    Iptables(&'static str),
-}
-
-/// Who may be able to load such a text.
-fn loaders(text: &str) -> Option<Vec<Loader>> {
-    if text.lines().any(|line| line.trim() == "COMMIT") {
-        return Some(vec![
-            Loader::Iptables("iptables-nft-restore"),
-            Loader::Iptables("ip6tables-nft-restore"),
-        ]);
-    }
-    let is_nft = text.lines().any(|line| {
-        let mut words = line.split_whitespace();
-        matches!((words.next(), words.next()), (Some("table"), Some(_)) | (Some("add"), Some("table")))
-    });
-    is_nft.then(|| vec![Loader::Nft])
-}
-
-impl Loader {
-    /// Loads it where this thread is; says whether the program took it.
-    fn load(self, text: &str) -> bool {
-        match self {
-            Loader::Nft => oracle::nft(&["-f", "-"], text).is_ok(),
-            Loader::Iptables(program) => {
-                let mut child = Command::new(program)
-                    .stdin(Stdio::piped())
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null())
-                    .spawn()
-                    .expect("this test loads dumps: install the package iptables");
-                let written = child.stdin.take().unwrap().write_all(text.as_bytes());
-                child.wait().unwrap().success() && written.is_ok()
-            }
-        }
-    }
 }
 
 /// What is loaded, if it is all known: the elements of very large sets are not read.

@@ -13,6 +13,8 @@ mod compare;
 mod corpus;
 mod dice;
 mod draft;
+#[path = "../../../../tests/support/dumps.rs"]
+mod dumps;
 mod fields;
 mod flows;
 mod lab;

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use doorward::ruleset::TableFamily;
 use doorward::xt::{self, Match, Target, Xt};
 
+use super::dumps;
 use super::oracle::{fresh, read, skip};
 use super::words;
 
@@ -28,7 +29,7 @@ fn rules_of_a_corpus() {
         return;
     };
     let mut seen = Seen::default();
-    for file in files(Path::new(&folder)) {
+    for file in dumps::files(Path::new(&folder)) {
         seen.file(&file);
     }
     let mut unknown = seen.unknown.clone();
@@ -51,9 +52,7 @@ struct Seen {
 
 impl Seen {
     fn file(&mut self, path: &Path) {
-        // Dumps in which all Ethernet addresses are blotted out would not load.
-        let text = String::from_utf8_lossy(&fs::read(path).unwrap())
-            .replace("XX:XX:XX:XX:XX:XX", "02:00:00:00:00:01");
+        let text = dumps::text(path);
         let (_own, socket) = fresh();
         if path.extension().is_some_and(|end| end == "t") {
             let six = path.file_name().unwrap().to_string_lossy().starts_with("libip6t");
@@ -65,8 +64,7 @@ impl Seen {
                 self.refused += usize::from(run(six, &command).is_err());
             }
         } else if text.lines().any(|line| line.starts_with('*')) {
-            let _ =
-                restore("iptables-nft-restore", &text).or_else(|()| restore("ip6tables-nft-restore", &text));
+            let _ = dumps::loaders(&text).iter().any(|loader| loader.load(&text));
         }
         let before = self.rules;
         for table in &read(&socket).tables {
@@ -93,65 +91,4 @@ impl Seen {
         let end = name.find(|sign: char| !sign.is_alphanumeric() && sign != ' ').unwrap_or(name.len());
         *list.entry(name[..end].trim_end().to_owned()).or_default() += 1;
     }
-}
-
-/// All files below a folder in their order.
-pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut entries: Vec<PathBuf> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    for entry in entries {
-        if entry.is_dir() { found.extend(files(&entry)) } else { found.push(entry) }
-    }
-    found
-}
-
-/// A line `:CHAIN,CHAIN` of a test tells where, `*TABLE` in which table, the others what.
-fn commands_of_tests(text: &str) -> Vec<Vec<String>> {
-    let (mut chains, mut table) = (Vec::new(), "filter");
-    let mut commands = Vec::new();
-    for line in text.lines() {
-        match line.split_at_checked(1) {
-            Some((":", list)) => chains = list.split(',').collect(),
-            Some(("*", name)) => table = name,
-            Some((sign, _)) if sign != "#" && sign != "%" => {
-                let rule = line.split(';').next().unwrap();
-                let args = words(rule);
-                commands.extend(chains.iter().map(|chain| {
-                    let place = ["-t", table, "-A", chain].map(str::to_owned);
-                    [place.to_vec(), args.clone()].concat()
-                }));
-            }
-            _ => {}
-        }
-    }
-    commands
-}
-
-fn commands_of_script(text: &str) -> Vec<(bool, Vec<String>)> {
-    let command = |line: &str| {
-        let line = line.trim_start();
-        let four = line.strip_prefix("$IPTABLES ").map(|rest| (false, words(rest)));
-        four.or_else(|| line.strip_prefix("$IP6TABLES ").map(|rest| (true, words(rest))))
-    };
-    text.lines().filter_map(command).collect()
-}
-
-fn run(six: bool, args: &[String]) -> Result<(), ()> {
-    let program = if six { "ip6tables-nft" } else { "iptables-nft" };
-    let output = Command::new(program).args(args).output().expect("install the package iptables");
-    output.status.success().then_some(()).ok_or(())
-}
-
-pub(super) fn restore(program: &str, text: &str) -> Result<(), ()> {
-    let mut child = Command::new(program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("install the package iptables");
-    // A program that gives up early closes the pipe.
-    let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
-    child.wait().unwrap().success().then_some(()).ok_or(())
 }

@@ -8,7 +8,6 @@ use doorward::space::{Field, Node, Pred, Space, Terms, name_value, state};
 use doorward::trace::{End, Machine, Unknown};
 use std::time::Instant;
 
-const INPUT: Slice = Slice { hook: Hook::Input, translated: false, nat: false };
 /// As many products as are told one by one.
 const PRODUCTS: usize = 64;
 
@@ -25,31 +24,36 @@ struct Accepted {
     perhaps: Node,
 }
 
-fn accepted(tables: &[Table], family: Family, of: impl FnOnce(&mut Terms) -> Pred) -> Accepted {
+fn accepted(tables: &[Table], hook: Hook, family: Family, of: impl FnOnce(&mut Terms) -> Pred) -> Accepted {
+    let slice = slice(hook);
     let mut terms = Terms::new(family);
-    let program = Program::of(tables, &[INPUT], &Facts::default(), &mut terms);
+    let program = Program::of(tables, &[slice], &Facts::default(), &mut terms);
     let of = of(&mut terms);
     let mut space = Space::new(terms).unwrap();
     let (domain, start) = (space.domain(), space.node(&of));
     let start = space.and(domain, start);
-    let (fates, _) = program.fates(&mut space, INPUT, start, &|_| true).unwrap();
+    let (fates, _) = program.fates(&mut space, slice, start, &|_| true).unwrap();
     let surely = space.for_all(fates.accepted, &Field::is_unknown);
     let perhaps = space.exists(fates.accepted, &Field::is_unknown);
     Accepted { space, surely, perhaps }
 }
 
-pub(crate) fn let_in(tables: &[Table]) -> (f64, String) {
+fn slice(hook: Hook) -> Slice {
+    Slice { hook, translated: false, nat: false }
+}
+
+pub(crate) fn let_in(tables: &[Table], hook: Hook) -> (f64, String) {
     let everything = |_: &mut Terms| Pred::Const(true);
-    let (time, all) = timed(|| FAMILIES.map(|family| accepted(tables, family, everything)));
-    assert!(all.iter().all(|one| !one.surely.is_empty() && !one.perhaps.is_empty()));
+    let (time, all) = timed(|| FAMILIES.map(|family| accepted(tables, hook, family, everything)));
+    assert!(all.iter().all(|one| one.surely.is_empty() || !one.perhaps.is_empty()));
     (time, format!("{} and {} nodes", all[0].space.size(), all[1].space.size()))
 }
 
-pub(crate) fn products(tables: &[Table]) -> (f64, String) {
+pub(crate) fn products(tables: &[Table], hook: Hook) -> (f64, String) {
     let new = |terms: &mut Terms| terms.equals(&Field::State, state::NEW);
     let (time, counts) = timed(|| {
         FAMILIES.map(|family| {
-            let mut all = accepted(tables, family, new);
+            let mut all = accepted(tables, hook, family, new);
             let (regions, rest) = all.space.regions(all.perhaps, PRODUCTS);
             (regions.len(), !rest.is_empty())
         })
@@ -58,8 +62,9 @@ pub(crate) fn products(tables: &[Table]) -> (f64, String) {
     (time, said.join("; "))
 }
 
-/// Whether a packet of a kind comes in: TCP to a port from an address on an interface, in a new connection.
-pub(crate) fn one_kind(tables: &[Table], round: usize) -> (f64, String) {
+/// Whether a packet of a kind comes in: TCP to a port from an address on an interface, in a new connection. Where no
+/// rule changes packets, who is found can be put to the plain machine.
+pub(crate) fn one_kind(tables: &[Table], hook: Hook, round: usize, put: bool) -> (f64, String) {
     let mut numbers = Numbers(round as u64);
     let port = numbers.port();
     let sources = FAMILIES.map(|family| {
@@ -78,14 +83,14 @@ pub(crate) fn one_kind(tables: &[Table], round: usize) -> (f64, String) {
                     terms.equals(&Field::Source, sources[at]),
                 ])
             };
-            let mut all = accepted(tables, FAMILIES[at], kind);
+            let mut all = accepted(tables, hook, FAMILIES[at], kind);
             let point = all.space.point(all.surely)?;
-            Some(packet(&point, FAMILIES[at], INPUT))
+            Some(packet(&point, FAMILIES[at], slice(hook)))
         })
     });
-    // Who was found is put to the plain machine: what it asks makes no difference.
+    // What the machine asks makes no difference.
     let machine = Machine::new(tables);
-    for witness in witnesses.iter().flatten() {
+    for witness in witnesses.iter().flatten().filter(|_| put) {
         for answer in [false, true] {
             assert_eq!(
                 machine.hook(witness, &mut |_: &Unknown<'_>| answer).end,

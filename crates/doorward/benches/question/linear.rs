@@ -64,7 +64,8 @@ pub(crate) fn base() -> Base {
     Base { kind, hook, priority: 0, policy, devices: Vec::new() }
 }
 
-/// The same tables with one rule changed: it accepts what it dropped, drops what it accepted.
+/// The same tables with one rule changed: it accepts what it dropped, drops what it accepted. Where no rule does
+/// either, they are what they were.
 pub(crate) fn turned(tables: &[Table], number: usize) -> Vec<Table> {
     let mut tables = tables.to_vec();
     let chains = tables.iter_mut().flat_map(|table| &mut table.chains);
@@ -72,9 +73,11 @@ pub(crate) fn turned(tables: &[Table], number: usize) -> Vec<Table> {
     let mut verdicts: Vec<&mut Expr> =
         last.filter(|expr| matches!(expr, Expr::Verdict(Verdict::Accept | Verdict::Drop))).collect();
     // Now here, now there.
-    let at = number * 37 % verdicts.len();
-    let other = if *verdicts[at] == accept() { Verdict::Drop } else { Verdict::Accept };
-    *verdicts[at] = Expr::Verdict(other);
+    let at = number * 37 % verdicts.len().max(1);
+    if let Some(verdict) = verdicts.get_mut(at) {
+        let other = if **verdict == accept() { Verdict::Drop } else { Verdict::Accept };
+        **verdict = Expr::Verdict(other);
+    }
     tables
 }
 

@@ -12,7 +12,7 @@ mod ask;
 mod linear;
 
 use ask::{doors, let_in, one_changed, one_kind, products};
-use doorward::ruleset::Ruleset;
+use doorward::ruleset::{Hook, Ruleset};
 use linear::Shape;
 
 const SIZES: [usize; 4] = [8, 60, 200, 600];
@@ -33,11 +33,13 @@ fn main() {
         for rules in SIZES {
             let tables = [linear::table(shape, rules)];
             assert_eq!(tables[0].chains[0].rules.len(), rules);
-            measure("what comes in", rules, rounds, |_| let_in(&tables));
-            measure("does this come in, and an example", rules, rounds, |round| one_kind(&tables, round));
+            measure("what comes in", rules, rounds, |_| let_in(&tables, Hook::Input));
+            measure("does this come in, and an example", rules, rounds, |round| {
+                one_kind(&tables, Hook::Input, round, true)
+            });
             measure("what a changed rule changes", rules, rounds, |round| one_changed(&tables, round));
             if shape == Shape::Server {
-                measure("what comes in, as products", rules, rounds, |_| products(&tables));
+                measure("what comes in, as products", rules, rounds, |_| products(&tables, Hook::Input));
                 measure("what is open, in sentences", rules, rounds, |_| doors(&tables));
             }
         }

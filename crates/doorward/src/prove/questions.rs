@@ -10,8 +10,7 @@ use super::load::Stand;
 use crate::ruleset::{Chain, Expr, Rule, Table, TableFamily};
 use rustc_hash::{FxHashMap as HashMap, FxHasher};
 use std::collections::VecDeque;
-use std::fmt::{self, Write};
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 
 /// Where a rule is.
 #[derive(Clone, Copy)]
@@ -129,11 +128,11 @@ impl<'a> Questions<'a> {
 fn sums(chain: &Chain) -> Vec<(u64, u32)> {
     let mut times: HashMap<u64, u32> = HashMap::default();
     let sum = |rule: &Rule| {
-        let mut sum = Sum(FxHasher::default());
+        let mut sum = FxHasher::default();
         for expr in rule.exprs.iter().filter(|expr| !only_counts(expr)) {
-            let _ = write!(sum, "{expr:?}");
+            expr.hash(&mut sum);
         }
-        let sum = sum.0.finish();
+        let sum = sum.finish();
         let time = times.entry(sum).or_default();
         *time += 1;
         (sum, *time)
@@ -144,14 +143,4 @@ fn sums(chain: &Chain) -> Vec<(u64, u32)> {
 /// Whether it only counts.
 pub(super) fn only_counts(expr: &Expr) -> bool {
     matches!(expr, Expr::Counter { .. } | Expr::Last { .. })
-}
-
-/// A sum of a text that is written nowhere.
-struct Sum(FxHasher);
-
-impl Write for Sum {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.write(text.as_bytes());
-        Ok(())
-    }
 }

@@ -100,6 +100,7 @@ impl Program {
             space,
             hooked,
             depth,
+            summing: false,
             sums: HashMap::default(),
             effects: BTreeMap::new(),
             translated: Node::FALSE,
@@ -165,6 +166,8 @@ struct Runner<'a> {
     space: &'a mut Space,
     hooked: &'a Hooked,
     depth: Depth,
+    /// Who is dropped is not worked out: it is who is left.
+    summing: bool,
     /// Stretches that are summed up, by their chain and first rule.
     sums: HashMap<(usize, usize), Flow>,
     effects: Effects,
@@ -185,8 +188,15 @@ impl Runner<'_> {
             }
             let at = std::mem::replace(&mut flow.next, Node::FALSE);
             if stretch[0].stateless {
+                let alone = !std::mem::replace(&mut self.summing, true);
                 let sum = self.sum((chain, first), stretch);
-                let sum = self.within(at, sum);
+                let mut sum = self.within(at, sum);
+                if alone {
+                    self.summing = false;
+                    if self.depth == Depth::All {
+                        sum.dropped = self.left(at, sum);
+                    }
+                }
                 flow = self.either(flow, sum);
             } else {
                 for (when, steps) in &stretch[0].ways {
@@ -198,6 +208,13 @@ impl Runner<'_> {
             first += stretch.len();
         }
         flow
+    }
+
+    /// Of all that came to rules that change nothing, those with no other fate.
+    fn left(&mut self, start: Node, sum: Flow) -> Node {
+        [sum.next, sum.accepted, sum.rejected, sum.queued, sum.back]
+            .into_iter()
+            .fold(start, |left, gone| self.space.minus(left, gone))
     }
 
     /// The packets of a sum that are among these.
@@ -244,9 +261,21 @@ impl Runner<'_> {
                     return first;
                 }
                 let second = self.sum_of(second);
-                let second = self.within(first.next, second);
-                self.either(first, second)
+                self.behind(first, second)
             }
+        }
+    }
+
+    /// One sum, and behind it another one.
+    fn behind(&mut self, first: Flow, second: Flow) -> Flow {
+        let mut join = |one, other| self.space.or_within(one, first.next, other);
+        Flow {
+            accepted: join(first.accepted, second.accepted),
+            dropped: join(first.dropped, second.dropped),
+            rejected: join(first.rejected, second.rejected),
+            queued: join(first.queued, second.queued),
+            back: join(first.back, second.back),
+            next: self.space.and(first.next, second.next),
         }
     }
 
@@ -332,6 +361,7 @@ impl Runner<'_> {
         match target {
             Target::Accept => flow.accepted = space.or(flow.accepted, at),
             Target::Drop | Target::Queue if self.depth < Depth::All => {}
+            Target::Drop if self.summing => {}
             Target::Drop => flow.dropped = space.or(flow.dropped, at),
             Target::Queue => flow.queued = space.or(flow.queued, at),
             Target::Return => flow.back = space.or(flow.back, at),

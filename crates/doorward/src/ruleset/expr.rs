@@ -28,7 +28,7 @@ pub enum Verdict {
 }
 
 /// One expression.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Expr {
     /// Loads a property of the packet into a register.
     Meta {
@@ -462,7 +462,7 @@ pub enum CtDir {
 }
 
 /// A change to a set from the packet path.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Dynset {
     /// Name of the set.
     pub set: String,

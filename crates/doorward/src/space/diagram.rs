@@ -54,6 +54,8 @@ enum Op {
 
 /// Operation and first operand, second operand, result.
 type Known = [u32; 3];
+/// Three operands, result.
+type KnownOfThree = [u32; 4];
 
 /// Nodes, and what was computed of them.
 pub(super) struct Diagram {
@@ -62,6 +64,8 @@ pub(super) struct Diagram {
     unique: Vec<u32>,
     /// What was computed; an older result gives way.
     cache: Vec<Known>,
+    /// The same for [`Diagram::or_within`]; empty until somebody asks for that.
+    of_three: Vec<KnownOfThree>,
     budget: usize,
     exceeded: bool,
 }
@@ -74,6 +78,7 @@ impl Diagram {
             nodes: vec![constant; 2],
             unique: vec![FREE; SMALLEST * 2],
             cache: vec![[FREE; 3]; SMALLEST],
+            of_three: Vec::new(),
             budget: budget.min(1 << OP_SHIFT),
             exceeded: false,
         }
@@ -157,6 +162,20 @@ impl Diagram {
                     self.cache[place] = [FREE; 3];
                 }
             }
+            self.grow_of_three();
+        }
+    }
+
+    fn grow_of_three(&mut self) {
+        let size = self.of_three.len();
+        self.of_three.resize(size * 2, [FREE; 4]);
+        for place in 0..size {
+            let known = self.of_three[place];
+            let belongs = hash(known[0], known[1], known[2]) & (size * 2 - 1);
+            if belongs != place && known[0] != FREE {
+                self.of_three[belongs] = known;
+                self.of_three[place] = [FREE; 4];
+            }
         }
     }
 
@@ -198,6 +217,40 @@ impl Diagram {
             _ if a == b => a,
             _ => self.apply(Op::Or, a.min(b), a.max(b)),
         }
+    }
+
+    /// What is in `a`, or in both of the others: in one go, so that nobody has to remember what is in both.
+    pub(super) fn or_within(&mut self, a: Node, within: Node, b: Node) -> Node {
+        if a == Node::FALSE {
+            return self.and(within, b);
+        }
+        if within == Node::FALSE || b == Node::FALSE || a == within || a == b || a == Node::TRUE {
+            return a;
+        }
+        if within == Node::TRUE {
+            return self.or(a, b);
+        }
+        if b == Node::TRUE || within == b {
+            return self.or(a, within);
+        }
+        if self.of_three.is_empty() {
+            self.of_three.resize(self.cache.len(), [FREE; 4]);
+        }
+        let key = [a.0, within.0.min(b.0), within.0.max(b.0)];
+        let hash = hash(key[0], key[1], key[2]);
+        let known = self.of_three[hash & (self.of_three.len() - 1)];
+        if known[..3] == key {
+            return Node(known[3]);
+        }
+        let level = self.level(a).min(self.level(within)).min(self.level(b));
+        let [a_sides, within_sides, b_sides] = [a, within, b].map(|node| self.branch(node, level));
+        let low = self.or_within(a_sides.0, within_sides.0, b_sides.0);
+        let high = self.or_within(a_sides.1, within_sides.1, b_sides.1);
+        let result = self.make(level, low, high);
+        // The cache may have grown since it was asked.
+        let place = hash & (self.of_three.len() - 1);
+        self.of_three[place] = [key[0], key[1], key[2], result.0];
+        result
     }
 
     fn apply(&mut self, op: Op, a: Node, b: Node) -> Node {
@@ -312,15 +365,17 @@ mod tests {
     proptest! {
         /// Each operation is what its truth table says, and equal tables are one node.
         #[test]
-        fn operations_agree_with_truth_tables(a in table(), b in table()) {
+        fn operations_agree_with_truth_tables(a in table(), b in table(), c in table()) {
             let mut diagram = Diagram::new(1 << 20);
-            let (x, y) = (of_table(&mut diagram, &a, 0), of_table(&mut diagram, &b, 0));
+            let [x, y, z] = [&a, &b, &c].map(|table| of_table(&mut diagram, table, 0));
             let pairs = || a.iter().copied().zip(b.iter().copied());
+            let or_within = pairs().zip(&c).map(|((a, b), c)| a || b && *c).collect();
             for (node, expected) in [
                 (diagram.and(x, y), pairs().map(|(a, b)| a && b).collect::<Vec<_>>()),
                 (diagram.or(x, y), pairs().map(|(a, b)| a || b).collect()),
                 (diagram.minus(x, y), pairs().map(|(a, b)| a && !b).collect()),
                 (diagram.xor(x, y), pairs().map(|(a, b)| a != b).collect()),
+                (diagram.or_within(x, y, z), or_within),
             ] {
                 prop_assert_eq!(answers(&diagram, node), expected.clone());
                 prop_assert_eq!(of_table(&mut diagram, &expected, 0), node);

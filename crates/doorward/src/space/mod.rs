@@ -217,6 +217,11 @@ impl Space {
         self.diagram.or(a, b)
     }
 
+    /// What is in `a`, or in both `within` and `b`.
+    pub fn or_within(&mut self, a: Node, within: Node, b: Node) -> Node {
+        self.diagram.or_within(a, within, b)
+    }
+
     /// What is in `a` and not in `b`.
     pub fn minus(&mut self, a: Node, b: Node) -> Node {
         self.diagram.minus(a, b)
