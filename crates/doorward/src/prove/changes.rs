@@ -112,6 +112,9 @@ fn of_family(
     let mut space = Space::new(terms)?;
     let never = Never::of(own);
     for (at, place) in Place::ALL.into_iter().enumerate() {
+        if sides[0].is_same(&sides[1], place) {
+            continue;
+        }
         let openings = space.node(&openings[at]);
         let possible = space.domain();
         let openings = space.and(openings, possible);
@@ -227,6 +230,14 @@ impl Asked {
                     .collect(),
             ),
             Side::Tables(tables, facts) => Asked::Tables(Program::of(tables, slices, facts, terms)),
+        }
+    }
+
+    /// Whether new connections meet the very same rules at a place.
+    fn is_same(&self, other: &Asked, place: Place) -> bool {
+        match (self, other) {
+            (Asked::Tables(one), Asked::Tables(other)) => one.is_same(other, place.into()),
+            _ => false,
         }
     }
 

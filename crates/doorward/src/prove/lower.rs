@@ -332,7 +332,7 @@ impl<'s> Lowering<'_, 's, '_> {
             }
             Expr::Dynset(dynset) => self.dynset(dynset),
             Expr::Log(log) => {
-                self.logs(&format!("{log:?}"));
+                self.logs(log);
             }
             Expr::PayloadSet { base, offset, len, .. } => {
                 self.effect(format_args!("writes {len} bytes at {base:?} {offset}"));
@@ -375,10 +375,10 @@ impl<'s> Lowering<'_, 's, '_> {
         }
     }
 
-    pub(super) fn logs(&mut self, log: &str) {
+    pub(super) fn logs(&mut self, log: &dyn std::fmt::Debug) {
         let rate = self.rate.clone();
         let rate = rate.as_deref().unwrap_or("always");
-        self.effect(format_args!("logs {log}, {rate}"));
+        self.effect(format_args!("logs {log:?}, {rate}"));
     }
 
     /// The words are made only where somebody looks at them.
@@ -588,13 +588,13 @@ impl<'s> Lowering<'_, 's, '_> {
 
     /// What has no type of ours.
     fn foreign(&mut self, expr: &Expr, name: &str, data: &[u8], choices: &mut dyn Choices) {
-        let words = format!("{name} {data:02x?}");
         match name {
             // These go on, whatever they do.
-            "dup" | "flow_offload" | "notrack" => self.effect(format_args!("{words}")),
+            "dup" | "flow_offload" | "notrack" => self.effect(format_args!("{name} {data:02x?}")),
             "queue" => self.ops.push(Op::Verdict(Verdict::Queue)),
             "match" | "target" => self.xtables(expr, choices),
             _ => {
+                let words = format!("{name} {data:02x?}");
                 self.effect(format_args!("{words}"));
                 self.unknown(&words);
                 self.registers.forget(&words);

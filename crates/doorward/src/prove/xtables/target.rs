@@ -22,8 +22,8 @@ impl Lowering<'_, '_, '_> {
                 self.ops.push(Op::Verdict(Verdict::Accept));
             }
             T::Queue(_) => self.ops.push(Op::Verdict(Verdict::Queue)),
-            T::Log(log) => self.logs(&format!("{log:?}")),
-            T::Nflog(log) => self.logs(&format!("{log:?}")),
+            T::Log(log) => self.logs(log),
+            T::Nflog(log) => self.logs(log),
             T::Mark { value, mask } => self.assign_mark(Field::MARK, |bit| masked(*value, *mask, bit)),
             T::Connmark(set) => self.connmark_set(set),
             T::Hmark { .. } => self.forget_mark(),
