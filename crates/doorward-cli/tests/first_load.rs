@@ -1,4 +1,5 @@
-//! The first load on a host that has no firewall: a trial takes itself back, and nobody who is there is cut.
+//! The first load on a host that has no firewall: a trial takes itself back, and nobody who is there is cut; where the
+//! kernel would end an open connection later, that is said before anything is loaded.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
@@ -8,13 +9,14 @@ mod tool;
 use common::{Answer, HOST4, HOST6, Pair, connect, finish, start};
 use doorward::compile::{ARMED, TABLE};
 use doorward::ruleset::TableFamily;
-use doorward_kernel::SetName;
+use doorward_kernel::{Scope, SetName};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tool::{Folder, Said};
+use tool::{Folder, Said, golden};
 
 const SSH: u16 = 22;
 const ENDS: [(&str, &str); 2] = [("203.0.113.1", HOST4), ("2001:db8::1", HOST6)];
@@ -197,4 +199,111 @@ fn sessions_of_before() {
 #[ignore = "long: a hundred hosts"]
 fn sessions_of_before_a_hundred_times() {
     open_sessions_go_on(100, 6);
+}
+
+fn take_up(pair: &Pair, loose: &str) {
+    let value = "/proc/sys/net/netfilter/nf_conntrack_tcp_loose";
+    pair.on_host(|| std::fs::write(value, loose).unwrap());
+}
+
+fn nft(pair: &Pair, words: &str) {
+    let done = pair.on_host(|| Command::new("nft").arg(words).status().unwrap());
+    assert!(done.success(), "{words}");
+}
+
+/// The hour that sessions are remembered for is over.
+fn an_hour_later(pair: &Pair) {
+    nft(pair, "flush set inet doorward carried4; flush set inet doorward carried6");
+}
+
+/// Where the kernel takes up no connection in its middle, those from before the first load have an hour: that is true,
+/// it is said before anything is loaded, and what is said to help does.
+#[test]
+fn strict_tracking_is_told() {
+    let Some(pair) = Pair::new() else { return };
+    let folder = Folder::new().with("web.dw", "allow http\n");
+    take_up(&pair, "0");
+    let listener = pair.listen(SSH);
+    let mut open = sessions(&listener);
+    let said = on_host(&pair, &folder, &["apply", "--no-trial", "web.dw"]).well();
+    golden("apply-strict.txt", &said.err);
+    assert!(!said.out.contains("an hour to speak"), "{}", said.out);
+    assert!(open.iter_mut().all(|one| one.lives(LONG)), "they go on");
+    an_hour_later(&pair);
+    assert!(!open.iter_mut().any(|one| one.lives(PATIENCE)), "and end");
+    // It is of the first load only.
+    let said = on_host(&pair, &folder, &["apply", "--no-trial", "--json", "web.dw"]).well();
+    assert_eq!(said.json()["warnings"], serde_json::json!([]));
+}
+
+/// Nobody makes room for what it has to say: it waits, and nothing is in force.
+#[test]
+fn strict_tracking_is_told_before() {
+    let Some(pair) = Pair::new() else { return };
+    let folder = Folder::new().with("web.dw", "allow http\n");
+    take_up(&pair, "0");
+    let listener = pair.listen(SSH);
+    let _open = sessions(&listener);
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    let full = vec![b'\n'; 1 << 16];
+    writer.write_all(&full).unwrap();
+    let mut command = folder.doorward();
+    command.args(["apply", "--no-trial", "web.dw"]).stdout(Stdio::null()).stderr(writer);
+    let mut child = pair.on_host(|| command.spawn().unwrap());
+    // It holds the other end of the pipe, too.
+    drop(command);
+    waits_in(child.id(), "pipe_write");
+    let ours = Scope::Table(TableFamily::Inet, TABLE.to_owned());
+    let loaded = || pair.socket.read_headers(&ours).unwrap().ruleset.tables.len();
+    assert_eq!(loaded(), 0);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert!(child.wait().unwrap().success(), "{text}");
+    assert!(text.contains("warning: 4 TCP connections that are open end an hour after this"), "{text}");
+    assert_eq!(loaded(), 1);
+}
+
+fn waits_in(pid: u32, call: &str) {
+    let end = Instant::now() + 4 * LONG;
+    while !std::fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap().contains(call) {
+        assert!(Instant::now() < end, "process {pid} does not come to wait in {call}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn strict_tracking_and_the_way_out() {
+    let Some(pair) = Pair::new() else { return };
+    let folder = Folder::new().with("web.dw", "allow http\n");
+    take_up(&pair, "0");
+    let listener = pair.listen(SSH);
+    let mut open = sessions(&listener);
+    let args = ["apply", "--force", "--detach", "--for", TRIAL, "--json", "web.dw"];
+    let tried = on_host(&pair, &folder, &args).well().json();
+    assert!(tried["warnings"][0].as_str().unwrap().starts_with("4 TCP connections that are open end "));
+    on_host(&pair, &folder, &["rollback"]).well();
+    take_up(&pair, "1");
+    let said = on_host(&pair, &folder, &["apply", "--no-trial", "web.dw"]).well();
+    assert_eq!(said.err, "");
+    assert!(said.out.contains("4 TCP connections that were open may go on"), "{}", said.out);
+    assert!(open.iter_mut().all(|one| one.lives(LONG)));
+    take_up(&pair, "0");
+    an_hour_later(&pair);
+    assert!(open.iter_mut().all(|one| one.lives(LONG)), "each had spoken");
+}
+
+/// Connections that rules of others made known go on as any.
+#[test]
+fn strict_tracking_of_what_is_known() {
+    let Some(pair) = Pair::new() else { return };
+    let folder = Folder::new().with("web.dw", "allow http\n");
+    take_up(&pair, "0");
+    let chain = "chain c { type filter hook input priority 0; ct state established accept; }";
+    nft(&pair, &format!("table inet other {{ {chain}; }}"));
+    let listener = pair.listen(SSH);
+    let mut open = sessions(&listener);
+    let said = on_host(&pair, &folder, &["apply", "--no-trial", "web.dw"]).well();
+    assert_eq!(said.err, "");
+    an_hour_later(&pair);
+    assert!(open.iter_mut().all(|one| one.lives(LONG)));
 }
