@@ -107,6 +107,22 @@ pub(crate) fn web(host: &mut Host, plain: &[u16], secure: &[u16]) {
 
 /// vsftpd for anybody, down and up; its passive data ports come from `passive`.
 pub(crate) fn ftp(host: &mut Host, passive: (u16, u16)) {
+    vsftpd(host, passive, "");
+}
+
+/// The same for who speaks TLS only, on both connections.
+pub(crate) fn ftps(host: &mut Host, passive: (u16, u16)) {
+    certificate(host);
+    let folder = host.folder().display();
+    let more = format!(
+        "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\n\
+        require_ssl_reuse=NO\nrsa_cert_file={folder}/certificate.pem\n\
+        rsa_private_key_file={folder}/certificate.key\n"
+    );
+    vsftpd(host, passive, &more);
+}
+
+fn vsftpd(host: &mut Host, passive: (u16, u16), more: &str) {
     need("vsftpd", "vsftpd");
     let root = host.folder().join("ftp");
     fs::create_dir(&root).expect("a folder for the ftp server");
@@ -122,7 +138,7 @@ pub(crate) fn ftp(host: &mut Host, passive: (u16, u16)) {
             anonymous_enable=YES\nlocal_enable=NO\nwrite_enable=YES\nanon_upload_enable=YES\n\
             anon_root={}\nsecure_chroot_dir=/run/empty\nno_anon_password=YES\n\
             pasv_min_port={}\npasv_max_port={}\n\
-            seccomp_sandbox=NO\nxferlog_enable=NO\n",
+            seccomp_sandbox=NO\nxferlog_enable=NO\n{more}",
             root.display(),
             passive.0,
             passive.1,
