@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "another test's tool")]
 #[path = "../real_clients/bench.rs"]
 mod bench;
+mod metadata;
 mod orders;
 #[allow(dead_code, reason = "another test's tool")]
 #[path = "../real_clients/processes.rs"]
