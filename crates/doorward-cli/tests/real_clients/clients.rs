@@ -135,6 +135,7 @@ fn curl_words(client: &str, literal: &str, asking: &Asking) -> (String, &'static
         "curl ftps get" => {
             (format!("{start} --ssl-reqd --disable-epsv ftp://{literal}:{port}/file"), FTP_TEXT)
         }
+        "curl implicit ftps" => (format!("{start} ftps://{literal}:{port}/file"), FTP_TEXT),
         "curl ftps epsv" => (format!("{start} --ssl-reqd ftp://{literal}:{port}/file"), FTP_TEXT),
         "curl ftp port" => (format!("{start} -P - ftp://{literal}:{port}/file"), FTP_TEXT),
         other => panic!("`{other}` is no client of this test"),

@@ -57,7 +57,13 @@ pub(crate) fn helper_opens_what_it_announced() {
 /// Under TLS the data ports are open as the policy says them, in a range of their own: each transfer works, and what lies
 /// beside the range is shut. A helper would see nothing of what is announced.
 pub(crate) fn tls_works_without_a_helper(rounds: usize) {
-    const TRANSFERS: [&str; 4] = ["curl ftps get", "curl ftps epsv", "curl ftps put", "lftp ftps"];
+    const TRANSFERS: [(&str, u16); 5] = [
+        ("curl ftps get", 21),
+        ("curl ftps epsv", 21),
+        ("curl ftps put", 21),
+        ("lftp ftps", 21),
+        ("curl implicit ftps", 990),
+    ];
     const BESIDE: [u16; 3] = [49_999, 50_101, SECRET];
     let mut bench = pair();
     let server = bench.host_mut("server");
@@ -65,7 +71,7 @@ pub(crate) fn tls_works_without_a_helper(rounds: usize) {
     servers::web(server, &BESIDE, &[]);
     servers::ftps(server, (50_000, 50_100));
     let beside = BESIDE.map(|port| ("curl http", port));
-    for (client, port) in TRANSFERS.map(|client| (client, 21)).into_iter().chain(beside) {
+    for (client, port) in TRANSFERS.into_iter().chain(beside) {
         expect(&bench, client, port, 15, &Met::Open);
     }
     for address in SERVER {
@@ -73,12 +79,12 @@ pub(crate) fn tls_works_without_a_helper(rounds: usize) {
         assert!(matches!(met, Met::Trouble(_)), "who speaks no TLS is not served: {met:?}");
     }
 
-    firewall::policy(bench.host("server"), "allow ftp passive 50000-50100\n");
+    firewall::policy(bench.host("server"), "allow ftp, ftps passive 50000-50100\n");
     let mut tally = [0; 2];
     for _ in 0..rounds {
         for (family, address) in SERVER.into_iter().enumerate() {
-            for client in TRANSFERS {
-                let met = asked(&bench, client, address, 21, 15);
+            for (client, port) in TRANSFERS {
+                let met = asked(&bench, client, address, port, 15);
                 assert_eq!(met, Met::Open, "{client} at {address}");
                 tally[family] += 1;
             }
@@ -94,12 +100,14 @@ pub(crate) fn tls_works_without_a_helper(rounds: usize) {
     println!("FTPS without a helper: {} of {all} over IPv4, {} of {all} over IPv6", tally[0], tally[1]);
 
     // With one in its place the conversation goes on, and the data connection does not come in.
-    firewall::policy(bench.host("server"), include_str!("ftp-helper.dw"));
+    let helped = "allow ftp helper passive 50000-50100\nallow ftps passive 60000-60100\n";
+    firewall::policy(bench.host("server"), helped);
     thread::scope(|scope| {
-        for (client, address) in TRANSFERS.into_iter().flat_map(|client| SERVER.map(|to| (client, to))) {
+        let tries = TRANSFERS.into_iter().flat_map(|transfer| SERVER.map(|to| (transfer, to)));
+        for ((client, port), address) in tries {
             let bench = &bench;
             scope.spawn(move || {
-                let met = asked(bench, client, address, 21, 5);
+                let met = asked(bench, client, address, port, 5);
                 assert_ne!(met, Met::Open, "{client} at {address} through a helper");
             });
         }

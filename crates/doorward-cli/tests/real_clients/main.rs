@@ -61,7 +61,7 @@ fn ftps_works_without_a_helper() {
 }
 
 #[test]
-#[ignore = "long: four hundred transfers"]
+#[ignore = "long: five hundred transfers"]
 fn ftps_works_without_a_helper_each_time() {
     if !left_out() {
         ftp::tls_works_without_a_helper(50);
