@@ -10,7 +10,7 @@ mod skip;
 mod tool;
 
 use doorward_kernel::netns::OwnNetNs;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,6 +98,15 @@ impl Host {
         // The specification shows what is warned of.
         let warned = (said.out + &said.err).contains("warning:");
         assert!(page == "policy.md" || !warned, "{page}:\n{text}\n{}", self.sh("doorward check").out);
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // A folder that something is mounted on cannot be removed. What stays here goes with the thread.
+        for place in [Path::new("/etc"), &self.folder.path().join("memory")] {
+            let _ = umount2(place, MntFlags::MNT_DETACH);
+        }
     }
 }
 

@@ -6,13 +6,14 @@ mod cut;
 mod held;
 mod kernel;
 mod ready;
+mod strict;
 mod wait;
 mod words;
 
 pub(crate) use boot::Booted;
 pub(crate) use cut::Cut;
 use held::Held;
-pub(crate) use ready::{Ready, Wish};
+pub(crate) use ready::{Ready, Strict, Wish};
 pub(crate) use wait::interrupts;
 pub(crate) use words::who;
 

@@ -1,7 +1,7 @@
 //! A policy is made ready: proven, held against the asking session, and saved; nothing is loaded here.
 
 use super::connections::{Again, Refused};
-use super::{Held, World};
+use super::{Held, World, strict};
 use crate::exit::{Exit, Failure, Stop};
 use crate::expectations as proved;
 use crate::kernel::unread;
@@ -47,8 +47,19 @@ pub(crate) struct Wish<'a> {
     pub content: &'a dyn Fn(&Proof, &mut Terminal) -> Result<(), Stop>,
     /// Hears who could not come in again.
     pub refused: &'a dyn Fn(&[Session], &mut Terminal),
+    /// Hears of open connections that will end, though they speak.
+    pub strict: &'a dyn Fn(Strict, &mut Terminal),
     /// Hears that the trial is on.
     pub armed: &'a dyn Fn(&World<'_>, &mut Terminal),
+}
+
+/// Open connections that end an hour after the first load, as the kernel takes up none in its middle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Strict {
+    /// So many.
+    pub count: usize,
+    /// Whether that of the asking session is among them.
+    pub own: bool,
 }
 
 /// A policy that is ready to be loaded.
@@ -63,6 +74,8 @@ pub(crate) struct Ready {
     pub options: Options,
     /// Whether nothing of ours was there before.
     pub first: bool,
+    /// How many of the connections from before the first load end in any case.
+    pub strict: usize,
     /// What became of the expectations.
     pub expectations: Vec<Expected>,
     /// What sentences had counted before.
@@ -108,6 +121,7 @@ impl World<'_> {
         if tried || wish.careful {
             self.look_at_sessions(terminal)?;
         }
+        let strict = if first { self.look_at_tracking(&options.carried, terminal)? } else { 0 };
         // What boots does not know the connections of today.
         let boots = if options.carried.is_empty() {
             table.clone()
@@ -137,7 +151,7 @@ impl World<'_> {
         let id = self.writer.map(|writer| writer.save(&draft, None)).transpose()?;
         let hits = held.table.as_ref().map(counted).unwrap_or_default();
         let expectations = proof.expectations;
-        self.ready = Some(Ready { number, id, table, options, first, expectations, hits });
+        self.ready = Some(Ready { number, id, table, options, first, strict, expectations, hits });
         if !tried {
             self.prepare_pointer(number)?;
         }
@@ -147,6 +161,24 @@ impl World<'_> {
     fn pointed(&self, number: u8) -> bool {
         let confirmed = self.confirmed().map(|pointer| pointer.confirmed.generation);
         confirmed.is_some() && self.on_disk(number) == confirmed
+    }
+
+    /// What is open goes on, and the kernel knows it as soon as it speaks; where it never will, that is said before
+    /// anything is loaded. How many there are.
+    fn look_at_tracking(
+        &mut self,
+        open: &[(SocketAddr, SocketAddr)],
+        terminal: &mut Terminal,
+    ) -> Result<usize, Stop> {
+        let never = strict::never_known(open)?;
+        if never.is_empty() {
+            return Ok(0);
+        }
+        let own = self.own_sessions().iter().any(|one| never.contains(&(one.remote, one.local)));
+        if let Some(wish) = &self.wish {
+            (wish.strict)(Strict { count: never.len(), own }, terminal);
+        }
+        Ok(never.len())
     }
 
     /// Who asks must be able to come in again; who else is logged in is named.

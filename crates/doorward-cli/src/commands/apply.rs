@@ -3,7 +3,7 @@
 use super::Outcome;
 use super::ended::{Ended, UNTOUCHED, ended};
 use super::told::{MOST_TOLD, Told};
-use crate::change::{Wish, World, guard, who};
+use crate::change::{Strict, Wish, World, guard, who};
 use crate::cli::{Apply, Rollback, STATE, Tried};
 use crate::exit::{Exit, Failure, Stop};
 use crate::expectations;
@@ -176,6 +176,14 @@ pub(super) fn carry_out(
             warned.borrow_mut().push(words);
         }
     };
+    let strict = |strict: Strict, terminal: &mut Terminal| {
+        let words = goes_on_for_an_hour(strict);
+        if !json {
+            terminal.note(Line::of(Tone::Doubtful, format!("warning: {words}")));
+            terminal.note(format!("  {TAKE_UP}"));
+        }
+        warned.borrow_mut().push(format!("{words}: {TAKE_UP}"));
+    };
     let wish = Wish {
         policy: &policy,
         record: &record,
@@ -186,6 +194,7 @@ pub(super) fn carry_out(
         careful: how.careful,
         content: &content,
         refused: &refused,
+        strict: &strict,
         armed: &|world, terminal| {
             if !json {
                 on_trial(world, began, how, terminal);
@@ -270,6 +279,24 @@ fn not_again(session: &Session) -> String {
     format!("{user}{terminal} from {} could not come in again", session.remote.ip())
 }
 
+/// The way out for connections that the kernel would never know.
+const TAKE_UP: &str =
+    "`sysctl -w net.netfilter.nf_conntrack_tcp_loose=1` before, and 0 again when each has spoken, keeps them";
+
+fn goes_on_for_an_hour(Strict { count: all, own }: Strict) -> String {
+    let (are, end) = if all == 1 { ("is", "ends") } else { ("are", "end") };
+    let yours = match (own, all) {
+        (false, _) => "",
+        (true, 1) => " (yours)",
+        (true, _) => " (yours among them)",
+    };
+    format!(
+        "{} that {are} open{yours} {end} an hour after this, also if in use: the kernel takes up none \
+         in its middle (net.netfilter.nf_conntrack_tcp_loose is 0)",
+        count(all, "TCP connection")
+    )
+}
+
 /// Whoever can change the policy has the firewall.
 pub(super) fn changed_by_others(disk: &Disk) -> Option<Failure> {
     let loose = disk.loose();
@@ -308,4 +335,21 @@ fn broken(expected: &[Expected], json: bool, terminal: &mut Terminal) -> Option<
         return Some(Stop::Said(failure.exit));
     }
     Some(failure.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Strict, goes_on_for_an_hour};
+
+    #[test]
+    fn whose_connection_ends() {
+        let said = |count, own| goes_on_for_an_hour(Strict { count, own });
+        for (words, begin) in [
+            (said(1, false), "1 TCP connection that is open ends an hour after this, "),
+            (said(1, true), "1 TCP connection that is open (yours) ends an hour after this, "),
+            (said(3, true), "3 TCP connections that are open (yours among them) end an hour after this, "),
+        ] {
+            assert!(words.starts_with(begin), "{words}");
+        }
+    }
 }

@@ -114,6 +114,7 @@ fn hold(kind: Kind, args: &Brief, state: &Path, terminal: &mut Terminal) -> Outc
         careful: false,
         content: &|_, _| Ok(()),
         refused: &|_, _| {},
+        strict: &|_, _| {},
         armed: &|_, _| {},
     };
     let mut world = World::new(guard()?, store.as_ref(), None, lock.as_ref(), Some(wish))?;

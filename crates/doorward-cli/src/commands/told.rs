@@ -26,6 +26,8 @@ pub(super) struct Told {
     gone: BTreeMap<String, Counted>,
     /// TCP connections from before the first load that go on.
     carried: usize,
+    /// So many of them for an hour in any case.
+    strict: usize,
     kernel_rules: usize,
     first: bool,
 }
@@ -56,6 +58,7 @@ impl Told {
             defaults: defaults.join(", "),
             gone: gone(ready),
             carried: if ready.first { ready.options.carried.len() } else { 0 },
+            strict: ready.strict,
             kernel_rules: ready.table.chains.iter().map(|chain| chain.rules.len()).sum(),
             first: ready.first,
         }
@@ -88,13 +91,15 @@ impl Told {
         if let Some(more @ 1..) = self.sentences.len().checked_sub(MOST_TOLD) {
             terminal.line(format!("  and {} more: `doorward list` shows them", count(more, "sentence")));
         }
-        if self.carried > 0 {
-            let were = if self.carried == 1 {
+        // Of those that end in any case it was told before.
+        let carried = self.carried.saturating_sub(self.strict);
+        if carried > 0 {
+            let were = if carried == 1 {
                 "was open may go on; if idle, it has"
             } else {
                 "were open may go on; idle ones have"
             };
-            let carried = count(self.carried, "TCP connection");
+            let carried = count(carried, "TCP connection");
             terminal.line(format!("  {carried} that {were} an hour to speak"));
         }
     }

@@ -2,11 +2,13 @@
 //!
 //! A server with two bridges and a container on each, the rules of Docker's iptables and nftables back ends, with and
 //! without its proxy. Each path is open without doorward, which is the control.
-#![allow(clippy::panic, clippy::print_stderr, reason = "a test talks and fails so")]
+#![allow(clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a test talks and fails so")]
 
 #[allow(dead_code, reason = "another test's tool")]
 #[path = "../real_clients/bench.rs"]
 mod bench;
+mod metadata;
+mod orders;
 #[allow(dead_code, reason = "another test's tool")]
 #[path = "../real_clients/processes.rs"]
 mod processes;
@@ -182,6 +184,19 @@ impl Town {
         })
     }
 
+    /// Docker's rules are there and nobody else's: each path is open, which is the control.
+    fn settled(&self, back_end: BackEnd) {
+        back_end.load(self.bench.host("server"));
+        let all: Vec<&Path> = PATHS.iter().collect();
+        let mut control = Vec::new();
+        // The first packets wait for neighbours to be found.
+        until(Duration::from_secs(20), || {
+            control = self.open(&all);
+            control.len() == 2 * PATHS.len()
+        });
+        assert_eq!(control.len(), 2 * PATHS.len(), "without doorward all are open: {:?}", names(&control));
+    }
+
     fn apply(&self, policy: &str) {
         let server = self.bench.host("server");
         let file = server.file("p.dw", policy);
@@ -239,15 +254,8 @@ fn closed_means_closed(back_end: BackEnd, proxy: bool) {
     }
     let town = Town::new(proxy);
     let server = town.bench.host("server");
-    back_end.load(server);
+    town.settled(back_end);
     let all: Vec<&Path> = PATHS.iter().collect();
-    let mut control = Vec::new();
-    // The first packets wait for neighbours to be found.
-    until(Duration::from_secs(20), || {
-        control = town.open(&all);
-        control.len() == 2 * PATHS.len()
-    });
-    assert_eq!(control.len(), 2 * PATHS.len(), "without doorward all are open: {:?}", names(&control));
     let before = back_end.listed(server);
 
     town.apply("allow ssh\n");

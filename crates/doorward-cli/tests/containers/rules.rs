@@ -10,6 +10,7 @@ pub(crate) const PUBLISHED: [(u16, u16); 2] = [(8080, 80), (5433, 5432)];
 /// A bridge, its networks, and the container that publishes something.
 const BRIDGES: [(&str, [&str; 2]); 2] =
     [("docker0", ["172.17.0.0/16", "fd17::/64"]), ("br-app", ["172.18.0.0/16", "fd18::/64"])];
+const IPTABLES: [&str; 2] = ["iptables", "ip6tables"];
 const CONTAINER: [&str; 2] = ["172.17.0.2", "fd17::2"];
 
 /// How Docker keeps its rules.
@@ -37,6 +38,37 @@ impl BackEnd {
         }
     }
 
+    /// What the daemon does when it is started anew: what its containers had published goes with them, then its own
+    /// chains are made again and filled, and the jumps to them.
+    pub(crate) fn restart(self, host: &Host) {
+        if self == BackEnd::Nftables {
+            for family in ["ip", "ip6"] {
+                let table = format!("{family} docker-bridges");
+                run(host, "nft", &["-f", "-"], &format!("table {table}\ndelete table {table}\n"));
+            }
+            return self.load(host);
+        }
+        for family in 0..2 {
+            let restore = ["iptables-restore", "ip6tables-restore"][family];
+            // Chains of its own that are there already are emptied by that, the kernel's are not.
+            let stopped = "*nat\n:DOCKER - [0:0]\nCOMMIT\n*filter\n:DOCKER - [0:0]\nCOMMIT\n";
+            run(host, restore, &["--noflush"], stopped);
+            let rules = iptables(family);
+            let mut table = "";
+            for line in rules.lines() {
+                if let Some(name) = line.strip_prefix('*') {
+                    table = name;
+                }
+                let jump = line.strip_prefix("-A ").filter(|rest| !rest.starts_with("DOCKER"));
+                if let Some(rule) = jump {
+                    let words = format!("-t {table} -D {rule}");
+                    let _ = try_run(host, IPTABLES[family], &words.split(' ').collect::<Vec<_>>(), "");
+                }
+            }
+            run(host, restore, &["--noflush"], &rules);
+        }
+    }
+
     /// As they are now, without counters.
     pub(crate) fn listed(self, host: &Host) -> String {
         let tables: &[&str] = match self {
@@ -54,16 +86,39 @@ impl BackEnd {
     }
 }
 
+/// `iptables -F` of both families; `policies` is what guides tell to type before it, so that nobody is shut out.
+pub(crate) fn flush(host: &Host, policies: bool) {
+    for program in IPTABLES {
+        for chain in ["INPUT", "FORWARD", "OUTPUT"].into_iter().filter(|_| policies) {
+            run(host, program, &["-P", chain, "ACCEPT"], "");
+        }
+        run(host, program, &["-F"], "");
+    }
+}
+
+/// Nobody has any rule there.
+pub(crate) fn clear(host: &Host) {
+    run(host, "nft", &["flush", "ruleset"], "");
+}
+
+/// The table of doorward, without what it counted.
+pub(crate) fn ours(host: &Host) -> String {
+    run(host, "nft", &["-s", "list", "table", "inet", "doorward"], "")
+}
+
 fn run(host: &Host, program: &str, args: &[&str], input: &str) -> String {
+    try_run(host, program, args, input).unwrap_or_else(|errors| panic!("{program}: {errors}\n{input}"))
+}
+
+fn try_run(host: &Host, program: &str, args: &[&str], input: &str) -> Result<String, String> {
     host.inside(|| {
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.env("PATH", crate::bench::SEARCH).spawn().expect("the program is installed");
         child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
         let output = child.wait_with_output().expect("it ends");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{program}: {errors}\n{input}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     })
 }
 

@@ -62,6 +62,21 @@ fn confirmed_by_who_came_in_anew() {
     });
 }
 
+/// Where the kernel takes up no connection in its middle, who asks hears that their own is among those that will end.
+#[test]
+fn the_session_that_strict_tracking_ends() {
+    both(|address| {
+        let town = Town::new(address);
+        town.stage.bench.host("server").sysctl("net/netfilter/nf_conntrack_tcp_loose", "0");
+        let mut old = town.shell(false);
+        let ends = "1 TCP connection that is open (yours) ends an hour after this";
+        old.begin(&town, "apply --detach --for 60s F/first.dw");
+        old.ended(LONG).says(0, &[ends, "nf_conntrack_tcp_loose=1", "on trial for 60 s"]);
+        town.run("confirm").says(0, &["confirmed"]);
+        assert!(!old.is_cut(), "not before that");
+    });
+}
+
 /// Nobody is led away from the port that the session uses, and who came by a redirected one may go on by it.
 #[test]
 fn a_port_that_is_led_elsewhere() {

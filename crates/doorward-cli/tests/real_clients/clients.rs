@@ -84,10 +84,16 @@ pub(crate) fn ask(client: &str, asking: &Asking) -> Met {
             );
             (words, "Message accepted for delivery")
         }
-        "lftp" => {
+        "lftp" | "lftp ftps" => {
             need("lftp", "lftp");
+            let tls = if client == "lftp" {
+                ""
+            } else {
+                "set\u{a0}ssl:verify-certificate\u{a0}no;set\u{a0}ftp:ssl-force\u{a0}yes;\
+                 set\u{a0}ftp:ssl-allow-anonymous\u{a0}yes;set\u{a0}ftp:ssl-protect-data\u{a0}yes;"
+            };
             let words = format!(
-                "lftp -c set\u{a0}net:timeout\u{a0}{seconds};set\u{a0}net:max-retries\u{a0}1;\
+                "lftp -c set\u{a0}net:timeout\u{a0}{seconds};set\u{a0}net:max-retries\u{a0}1;{tls}\
                  open\u{a0}ftp://{literal}:{port};cat\u{a0}file"
             );
             (words, FTP_TEXT)
@@ -118,12 +124,19 @@ fn curl_words(client: &str, literal: &str, asking: &Asking) -> (String, &'static
         // Over IPv4 the older PASV with its address in the answer; IPv6 has only EPSV.
         "curl ftp get" => (format!("{start} --disable-epsv ftp://{literal}:{port}/file"), FTP_TEXT),
         "curl ftp epsv" => (format!("{start} ftp://{literal}:{port}/file"), FTP_TEXT),
-        "curl ftp put" => {
+        "curl ftp put" | "curl ftps put" => {
             // The server refuses to replace a file: each upload has a name of its own.
             let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
-            let words = format!("{start} -v -T {files}/up ftp://{literal}:{port}/up/{number}");
+            let tls = if client == "curl ftp put" { "" } else { " --ssl-reqd" };
+            let words = format!("{start}{tls} -v -T {files}/up ftp://{literal}:{port}/up/{number}");
             (words, "226 Transfer complete")
         }
+        // TLS on both connections: nobody on the way reads which port is announced.
+        "curl ftps get" => {
+            (format!("{start} --ssl-reqd --disable-epsv ftp://{literal}:{port}/file"), FTP_TEXT)
+        }
+        "curl implicit ftps" => (format!("{start} ftps://{literal}:{port}/file"), FTP_TEXT),
+        "curl ftps epsv" => (format!("{start} --ssl-reqd ftp://{literal}:{port}/file"), FTP_TEXT),
         "curl ftp port" => (format!("{start} -P - ftp://{literal}:{port}/file"), FTP_TEXT),
         other => panic!("`{other}` is no client of this test"),
     }

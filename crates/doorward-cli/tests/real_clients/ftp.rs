@@ -1,4 +1,5 @@
-//! Passive FTP through the connection tracking helper, and what must not come through with it.
+//! Passive FTP through the connection tracking helper, and what must not come through with it; and under TLS, which no
+//! helper reads.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -53,6 +54,66 @@ pub(crate) fn helper_opens_what_it_announced() {
     }
 }
 
+/// Under TLS the data ports are open as the policy says them, in a range of their own: each transfer works, and what lies
+/// beside the range is shut. A helper would see nothing of what is announced.
+pub(crate) fn tls_works_without_a_helper(rounds: usize) {
+    const TRANSFERS: [(&str, u16); 5] = [
+        ("curl ftps get", 21),
+        ("curl ftps epsv", 21),
+        ("curl ftps put", 21),
+        ("lftp ftps", 21),
+        ("curl implicit ftps", 990),
+    ];
+    const BESIDE: [u16; 3] = [49_999, 50_101, SECRET];
+    let mut bench = pair();
+    let server = bench.host_mut("server");
+    servers::prepare(server);
+    servers::web(server, &BESIDE, &[]);
+    servers::ftps(server, (50_000, 50_100));
+    let beside = BESIDE.map(|port| ("curl http", port));
+    for (client, port) in TRANSFERS.into_iter().chain(beside) {
+        expect(&bench, client, port, 15, &Met::Open);
+    }
+    for address in SERVER {
+        let met = asked(&bench, "curl ftp get", address, 21, 15);
+        assert!(matches!(met, Met::Trouble(_)), "who speaks no TLS is not served: {met:?}");
+    }
+
+    firewall::policy(bench.host("server"), "allow ftp, ftps passive 50000-50100\n");
+    let mut tally = [0; 2];
+    for _ in 0..rounds {
+        for (family, address) in SERVER.into_iter().enumerate() {
+            for (client, port) in TRANSFERS {
+                let met = asked(&bench, client, address, port, 15);
+                assert_eq!(met, Met::Open, "{client} at {address}");
+                tally[family] += 1;
+            }
+        }
+    }
+    thread::scope(|scope| {
+        for (client, port) in beside {
+            let bench = &bench;
+            scope.spawn(move || expect(bench, client, port, 3, &Met::Silence));
+        }
+    });
+    let all = rounds * TRANSFERS.len();
+    println!("FTPS without a helper: {} of {all} over IPv4, {} of {all} over IPv6", tally[0], tally[1]);
+
+    // With one in its place the conversation goes on, and the data connection does not come in.
+    let helped = "allow ftp helper passive 50000-50100\nallow ftps passive 60000-60100\n";
+    firewall::policy(bench.host("server"), helped);
+    thread::scope(|scope| {
+        let tries = TRANSFERS.into_iter().flat_map(|transfer| SERVER.map(|to| (transfer, to)));
+        for ((client, port), address) in tries {
+            let bench = &bench;
+            scope.spawn(move || {
+                let met = asked(bench, client, address, port, 5);
+                assert_ne!(met, Met::Open, "{client} at {address} through a helper");
+            });
+        }
+    });
+}
+
 /// A server that is talked into announcing a foreign port does not open that port.
 pub(crate) fn helper_cannot_be_tricked() {
     let policy = forging_bench();
@@ -68,11 +129,14 @@ pub(crate) fn helper_cannot_be_tricked() {
     }
 }
 
+fn asked(bench: &Bench, client: &str, address: &str, port: u16, seconds: u32) -> Met {
+    let (from, files) = (bench.host("client"), bench.host("server").folder());
+    ask(client, &Asking { from, files, address, port, seconds })
+}
+
 fn expect(bench: &Bench, client: &str, port: u16, seconds: u32, expected: &Met) {
-    let files = bench.host("server").folder();
     for address in SERVER {
-        let from = bench.host("client");
-        let met = ask(client, &Asking { from, files, address, port, seconds });
+        let met = asked(bench, client, address, port, seconds);
         println!("{client} at {address} port {port}: {met:?}");
         assert_eq!(met, *expected, "{client} at {address} port {port}");
     }

@@ -54,6 +54,21 @@ fn ftp_helper_cannot_be_tricked() {
 }
 
 #[test]
+fn ftps_works_without_a_helper() {
+    if !left_out() {
+        ftp::tls_works_without_a_helper(3);
+    }
+}
+
+#[test]
+#[ignore = "long: five hundred transfers"]
+fn ftps_works_without_a_helper_each_time() {
+    if !left_out() {
+        ftp::tls_works_without_a_helper(50);
+    }
+}
+
+#[test]
 fn neighbours_are_found() {
     if !left_out() {
         plumbing::neighbours_are_found();

@@ -107,8 +107,25 @@ pub(crate) fn web(host: &mut Host, plain: &[u16], secure: &[u16]) {
 
 /// vsftpd for anybody, down and up; its passive data ports come from `passive`.
 pub(crate) fn ftp(host: &mut Host, passive: (u16, u16)) {
+    vsftpd(host, passive, 21, "");
+}
+
+/// The same for who speaks TLS only, on both connections: on 21 who asks for it, and on 990 from the first byte.
+pub(crate) fn ftps(host: &mut Host, passive: (u16, u16)) {
+    certificate(host);
+    let folder = host.folder().display();
+    let more = format!(
+        "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\n\
+        require_ssl_reuse=NO\nrsa_cert_file={folder}/certificate.pem\n\
+        rsa_private_key_file={folder}/certificate.key\n"
+    );
+    vsftpd(host, passive, 21, &more);
+    vsftpd(host, passive, 990, &format!("{more}implicit_ssl=YES\n"));
+}
+
+fn vsftpd(host: &mut Host, passive: (u16, u16), port: u16, more: &str) {
     need("vsftpd", "vsftpd");
-    let root = host.folder().join("ftp");
+    let root = host.folder().join(format!("ftp-{port}"));
     fs::create_dir(&root).expect("a folder for the ftp server");
     write(&root.join("file"), FTP_TEXT);
     write(&host.folder().join("up"), "sent by a client\n");
@@ -116,21 +133,21 @@ pub(crate) fn ftp(host: &mut Host, passive: (u16, u16)) {
     fs::create_dir(&up).expect("a folder for uploads");
     fs::set_permissions(&up, fs::Permissions::from_mode(0o777)).expect("ours");
     let place = host.file(
-        "vsftpd.conf",
+        &format!("vsftpd-{port}.conf"),
         &format!(
-            "listen=NO\nlisten_ipv6=YES\nbackground=NO\n\
+            "listen=NO\nlisten_ipv6=YES\nlisten_port={port}\nbackground=NO\n\
             anonymous_enable=YES\nlocal_enable=NO\nwrite_enable=YES\nanon_upload_enable=YES\n\
             anon_root={}\nsecure_chroot_dir=/run/empty\nno_anon_password=YES\n\
             pasv_min_port={}\npasv_max_port={}\n\
-            seccomp_sandbox=NO\nxferlog_enable=NO\n",
+            seccomp_sandbox=NO\nxferlog_enable=NO\n{more}",
             root.display(),
             passive.0,
             passive.1,
         ),
     );
     let place = place.display().to_string();
-    host.start("vsftpd", "mkdir /run/empty", &["vsftpd", &place]);
-    host.wait_for(Socket::Tcp, &[21]);
+    host.start(&format!("vsftpd-{port}"), "mkdir /run/empty", &["vsftpd", &place]);
+    host.wait_for(Socket::Tcp, &[port]);
 }
 
 /// dnsmasq, authoritative for one name, over UDP and TCP on the given port.

@@ -200,7 +200,7 @@ impl Context<'_> {
             return None;
         }
         if let Some(helper) = said.helper
-            && !traffic.iter().any(|thing| is_control(*thing, FTP))
+            && traffic.iter().any(|thing| is_encrypted(*thing))
         {
             self.reports.push(
                 Report::error(
@@ -273,7 +273,12 @@ pub(super) const fn built_in(way: Way) -> Verdict {
 
 /// Whether this is the control port of FTP, alone or with its data port, and not a wide range around it.
 pub(super) fn is_ftp(thing: Traffic) -> bool {
-    is_control(thing, FTP) || is_control(thing, FTPS)
+    is_control(thing, FTP) || is_encrypted(thing)
+}
+
+/// The same where TLS begins with the first byte: no helper reads what is announced there.
+pub(super) fn is_encrypted(thing: Traffic) -> bool {
+    is_control(thing, FTPS)
 }
 
 fn is_control(thing: Traffic, port: u16) -> bool {

@@ -70,16 +70,25 @@ fn passive_unsaid(context: &mut Context<'_>, resolved: &Resolved, rule: &Rule, s
     if resolved.rules.iter().any(|other| says_it(&other)) {
         return;
     }
-    context.reports.push(
-        Report::warning(
-            "ftp-without-passive",
-            span,
-            "passive transfers of this FTP server will hang: their ports are shut",
-        )
-        .label("the range is missing")
-        .way_out("set a range in the server and say it here: `allow ftp passive 50000-50100`")
-        .way_out("or let the kernel read the control connection: `allow ftp passive 50000-50100 helper`"),
-    );
+    let encrypted = |thing: &&Traffic| sentences::is_encrypted(**thing);
+    let any = ftp.iter().any(encrypted);
+    let words = match (any, ftp.iter().all(encrypted)) {
+        (false, _) => "ftp",
+        (true, false) => "ftp, ftps",
+        (true, true) => "ftps",
+    };
+    let mut report = Report::warning(
+        "ftp-without-passive",
+        span,
+        "passive transfers of this FTP server will hang: their ports are shut",
+    )
+    .label("the range is missing")
+    .way_out(format!("set a range in the server and say it here: `allow {words} passive 50000-50100`"));
+    if !any {
+        report = report
+            .way_out("or let the kernel read the control connection: `allow ftp passive 50000-50100 helper`");
+    }
+    context.reports.push(report);
 }
 
 /// A limit above which the default, or an unlimited sentence, allows anyway.
