@@ -10,9 +10,13 @@ mod bench;
 #[allow(dead_code, reason = "another test's tool")]
 #[path = "../real_clients/processes.rs"]
 mod processes;
+mod promises;
 mod rules;
 #[path = "../../../../tests/support/skip.rs"]
 mod skip;
+#[allow(clippy::unwrap_used, reason = "another test's tool")]
+#[path = "../tool/mod.rs"]
+mod tool;
 
 use bench::{Bench, until};
 use rules::{BackEnd, PUBLISHED};
@@ -183,17 +187,20 @@ impl Town {
     }
 
     fn apply(&self, policy: &str) {
+        self.bench.host("server").file("p.dw", policy);
+        let (said, exit) = self.says(&["apply", "--no-trial", "p.dw"]);
+        assert_eq!(exit, 0, "{policy}: {said}");
+    }
+
+    /// What doorward says on the server, and how it ends.
+    fn says(&self, args: &[&str]) -> (String, i32) {
         let server = self.bench.host("server");
-        let file = server.file("p.dw", policy);
-        let state = server.folder().join("state");
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
-        command
-            .env("DOORWARD_FORBID_HOST", "1")
-            .args(["apply", "--no-trial", "--state"])
-            .arg(state)
-            .arg(file);
+        command.env("DOORWARD_FORBID_HOST", "1").env("DOORWARD_STATE", server.folder().join("state"));
+        command.current_dir(server.folder()).args(args);
         let output = server.inside(|| command.output().expect("doorward runs"));
-        assert!(output.status.success(), "{policy}: {output:?}");
+        let said = [output.stdout, output.stderr].concat();
+        (String::from_utf8_lossy(&said).into_owned(), output.status.code().unwrap_or(-1))
     }
 }
 

@@ -54,7 +54,7 @@ impl BackEnd {
     }
 }
 
-fn run(host: &Host, program: &str, args: &[&str], input: &str) -> String {
+pub(crate) fn run(host: &Host, program: &str, args: &[&str], input: &str) -> String {
     host.inside(|| {
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
