@@ -1,7 +1,8 @@
-//! Ports of containers under the rules that Docker writes, in both of its ways: shut unless a sentence opens them.
+//! Ports of containers under the rules that Docker writes, in both of its ways, and podman: shut unless a sentence opens
+//! them.
 //!
 //! A server with two bridges and a container on each, the rules of Docker's iptables and nftables back ends, with and
-//! without its proxy. Each path is open without doorward, which is the control.
+//! without its proxy, and those of netavark, which holds published ports by a socket that nobody accepts from. Each path is open without doorward, which is the control.
 #![allow(clippy::panic, clippy::print_stderr, reason = "a test talks and fails so")]
 
 #[allow(dead_code, reason = "another test's tool")]
@@ -309,4 +310,14 @@ fn docker_with_nftables() {
 #[test]
 fn docker_with_nftables_and_its_proxy() {
     closed_means_closed(BackEnd::Nftables, true);
+}
+
+#[test]
+fn podman_with_netavark() {
+    closed_means_closed(BackEnd::Netavark, false);
+}
+
+#[test]
+fn podman_with_netavark_and_its_sockets() {
+    closed_means_closed(BackEnd::Netavark, true);
 }

@@ -164,3 +164,8 @@ fn promises_beside_docker_with_iptables() {
 fn promises_beside_docker_with_nftables() {
     promises(BackEnd::Nftables, "docker-nftables");
 }
+
+#[test]
+fn promises_beside_podman() {
+    promises(BackEnd::Netavark, "podman");
+}
