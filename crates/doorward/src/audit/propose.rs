@@ -21,6 +21,19 @@ pub struct Around {
     pub peer: Option<IpAddr>,
     /// Who passes through this host, in words, and on which interfaces.
     pub guests: Vec<(String, String)>,
+    /// Programs that serve guests of this host and nobody else.
+    pub serves: Vec<Serves>,
+}
+
+/// A program that serves guests of this host: nobody is asked about it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Serves {
+    /// The program.
+    pub program: String,
+    /// What lets its guests come to it.
+    pub sentence: String,
+    /// What for.
+    pub why: String,
 }
 
 /// What can be asked about.
@@ -66,7 +79,12 @@ impl Candidates {
         // Where no daemon was found, a sentence for the usual port is proposed all the same.
         let ssh = if around.ssh.is_empty() { &[22][..] } else { &around.ssh };
         let is_ssh = |port: &Port| port.proto == Proto::TCP && ssh.contains(&port.port);
-        for port in audit.ports.iter().filter(|port| port.outside && !is_ssh(port)) {
+        let for_guests = |port: &Port| {
+            let is_known = |program: &String| around.serves.iter().any(|one| one.program == *program);
+            !port.programs.is_empty() && port.programs.iter().all(is_known)
+        };
+        let asked = |port: &&Port| port.outside && !is_ssh(port) && !for_guests(port);
+        for port in audit.ports.iter().filter(asked) {
             let candidate = Candidate { thing: things(port), why: why(port), sort: named(port) };
             let list = match (port.published, candidate.sort) {
                 (true, _) => &mut all.published,
@@ -121,6 +139,9 @@ pub fn propose(around: &Around, candidates: &Candidates, wishes: &Wishes) -> Str
     }
     for (what, on) in &around.guests {
         say(&format!("allow forward anything on {on}"), what);
+    }
+    for one in &around.serves {
+        say(&one.sentence, &one.why);
     }
     let shut: Vec<&Candidate> = candidates
         .open

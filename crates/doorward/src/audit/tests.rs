@@ -158,7 +158,7 @@ fn nothing_runs() {
 /// What is proposed is a policy without mistakes, and says what was wished.
 #[test]
 fn proposals() {
-    use super::{Around, Candidates, Wishes, propose};
+    use super::{Around, Candidates, Serves, Wishes, propose};
     let mut host = survey(vec![
         listener(2222, "::", "sshd"),
         listener(80, "::", "nginx"),
@@ -166,6 +166,7 @@ fn proposals() {
         listener(8443, "0.0.0.0", "app"),
         listener(5432, "::", "postgres"),
         listener(25, "127.0.0.1", "master"),
+        listener(53, "10.89.0.1", "aardvark-dns"),
     ]);
     let any = "0.0.0.0".parse().unwrap();
     host.published.push(Published {
@@ -180,6 +181,11 @@ fn proposals() {
         ssh: vec![2222],
         peer: Some("203.0.113.7".parse().unwrap()),
         guests: vec![("Docker's containers reach others".to_owned(), "docker0, br-*".to_owned())],
+        serves: vec![Serves {
+            program: "aardvark-dns".to_owned(),
+            sentence: "allow dns on podman*".to_owned(),
+            why: "names of containers".to_owned(),
+        }],
     };
     let candidates = Candidates::of(&audit(&host, &Doors::none()), &around);
     let things = |list: &[super::Candidate]| list.iter().map(|one| one.thing.clone()).collect::<Vec<_>>();
@@ -200,6 +206,7 @@ fn proposals() {
         "allow published 8080/tcp",
         "allow postgresql from 192.0.2.0/24, 2001:db8:5::/48",
         "allow forward anything on docker0, br-*",
+        "allow dns on podman*",
         "expect 2222/tcp from 203.0.113.0/24 is allowed",
         "expect postgresql from outside 192.0.2.0/24, 2001:db8:5::/48 is blocked",
         "include \"policy.d\"",
