@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, state: &Path, host: &Host, terminal: &mut Termina
             .into());
     }
     let signs = signs::read(host);
-    let around = around(&signs)?;
+    let around = Around { passive: signs::passive(host), ..around(&signs)? };
     let seen = audit::audit(&survey()?, &Doors::none());
     let candidates = Candidates::of(&seen, &around);
     let wishes = wishes(args, &around, &candidates, asks, terminal)?;
@@ -163,7 +163,7 @@ fn around(signs: &Signs) -> Result<Around, Failure> {
             why: "podman's containers ask for each other's names".to_owned(),
         });
     }
-    Ok(Around { host: host::name(), day, ssh, peer, guests, serves })
+    Ok(Around { host: host::name(), day, ssh, peer, guests, serves, passive: Vec::new() })
 }
 
 /// The answers: from flags, from the terminal, or what is proposed.

@@ -186,6 +186,7 @@ fn proposals() {
             sentence: "allow dns on podman*".to_owned(),
             why: "names of containers".to_owned(),
         }],
+        passive: Vec::new(),
     };
     let candidates = Candidates::of(&audit(&host, &Doors::none()), &around);
     let things = |list: &[super::Candidate]| list.iter().map(|one| one.thing.clone()).collect::<Vec<_>>();
@@ -225,5 +226,46 @@ fn proposals() {
         let loaded = resolve::load(&files, "p.dw");
         let (policy, reports) = resolve::resolve(&loaded, &Host::default());
         assert!(policy.is_some(), "{text}\n{reports:?}");
+    }
+}
+
+/// The ports for data are those that the server's own file says; where it says none, the line tells what to set.
+#[test]
+fn ftp_with_its_ports_for_data() {
+    use super::{Around, Candidates, Passive, Wishes, propose};
+    let passive = |program: &str, range| Passive {
+        program: program.to_owned(),
+        range,
+        file: format!("/etc/{program}.conf"),
+        set: "its ports".to_owned(),
+    };
+    let around = Around {
+        passive: vec![
+            passive("vsftpd", crate::net::PortRange::new(50000, 50100)),
+            passive("pure-ftpd", None),
+        ],
+        ..Around::default()
+    };
+    for (program, line) in [
+        (
+            "vsftpd",
+            "allow ftp passive 50000-50100  # vsftpd listens; /etc/vsftpd.conf names its ports for data",
+        ),
+        (
+            "pure-ftpd-mysql",
+            "allow ftp  # pure-ftpd-mysql listens; set its ports in /etc/pure-ftpd.conf, then `allow ftp passive MIN-MAX`",
+        ),
+        ("ftpd", "allow ftp  # ftpd listens; its ports for data need `allow ftp passive MIN-MAX`"),
+    ] {
+        let host = survey(vec![listener(21, "::", program)]);
+        let candidates = Candidates::of(&audit(&host, &Doors::none()), &around);
+        assert_eq!(candidates.open[0].thing, "ftp");
+        let wishes = Wishes { open: vec!["ftp".to_owned()], ..Wishes::default() };
+        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = propose(&around, &candidates, &wishes);
+        let said = text.lines().find(|one| one.starts_with("allow ftp")).unwrap();
+        assert_eq!(squeezed(said), squeezed(line), "{text}");
+        let shut = propose(&around, &candidates, &Wishes::default());
+        assert!(shut.contains(&format!("#   {}   (", line.split("  #").next().unwrap())), "{shut}");
     }
 }
