@@ -6,7 +6,8 @@
 //! and read back; none of it is part of this project. A question begins with the tables as they were read, and is
 //! asked about both families, one after the other. Input, forwarding and output are a question each.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::cast_possible_truncation)]
 
 #[path = "../../doorward/benches/question/ask.rs"]
 #[allow(dead_code)]

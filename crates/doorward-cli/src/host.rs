@@ -2,10 +2,11 @@
 
 use doorward::explain;
 use doorward::meaning;
-use doorward::net::{AddrSet, Prefix};
+use doorward::net::{AddrSet, Family, Prefix};
+use doorward::prove::Wiring;
 use doorward::resolve::{Forwarding, Host, HostInterface, Loaded};
 use doorward::syntax::ast::{Scope, SentenceKind};
-use doorward_kernel::link::{Link, Links};
+use doorward_kernel::link::{Address, Link, Links};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
@@ -29,6 +30,8 @@ pub(crate) struct Around {
     pub bridges: BTreeSet<String>,
     /// The host's own addresses, with the interfaces that have them.
     pub addresses: Vec<(IpAddr, u32)>,
+    /// The networks that they are in, with the interfaces.
+    pub networks: Vec<(Prefix, u32)>,
 }
 
 impl Around {
@@ -40,8 +43,28 @@ impl Around {
         Around {
             bridges: links.iter().filter(|link| is_bridge(link)).map(|link| link.name.clone()).collect(),
             interfaces: links.into_iter().map(|link| (link.index, link.name)).collect(),
+            networks: addresses.iter().map(|one| (around(one), one.index)).collect(),
             addresses: addresses.into_iter().map(|one| (one.addr, one.index)).collect(),
         }
+    }
+
+    /// What a proof is told of it, with the way to ask for a route.
+    pub(crate) fn wiring<'a>(&self, route: &'a dyn Fn(IpAddr) -> Option<String>) -> Wiring<'a> {
+        let name = |index: &u32| self.interfaces.get(index).cloned();
+        let networks = self.networks.iter().filter_map(|(network, index)| Some((*network, name(index)?)));
+        Wiring {
+            own: self.own(),
+            interfaces: self.interfaces.values().cloned().collect(),
+            bridges: self.bridges.iter().cloned().collect(),
+            networks: networks.collect(),
+            route,
+        }
+    }
+
+    /// The interface by which an address is reached, as the system says.
+    pub(crate) fn way_to(&self, addr: IpAddr) -> Option<String> {
+        let (index, _) = Links::open().ok()?.route_to(addr)?;
+        self.interfaces.get(&index).cloned()
     }
 
     /// The host's own addresses.
@@ -61,6 +84,14 @@ impl Around {
         let (_, index) = self.addresses.iter().find(|(own, _)| *own == addr)?;
         self.interfaces.get(index).map(String::as_str)
     }
+}
+
+fn around(one: &Address) -> Prefix {
+    let number = match one.addr {
+        IpAddr::V4(addr) => addr.to_bits().into(),
+        IpAddr::V6(addr) => addr.to_bits(),
+    };
+    Prefix::around(Family::of(one.addr), number, one.prefix_len)
 }
 
 /// Asks for what the policy needs: accounts only if it names any, addresses only if it expects something.

@@ -10,8 +10,8 @@ use doorward_kernel::diag::{Diag, Transport};
 use doorward_kernel::{Reader, Scope};
 use std::collections::BTreeMap;
 
-/// What Docker starts for each published port.
-const PROXY: &str = "docker-proxy";
+/// What holds published ports besides rules: Docker's proxy, and podman's monitor, which accepts nobody.
+const HOLDERS: [&str; 2] = ["docker-proxy", "conmon"];
 
 /// Looks at the host. Only root sees the programs of others, and rules.
 pub(crate) fn survey() -> Result<Survey, Failure> {
@@ -35,8 +35,8 @@ pub(crate) fn survey() -> Result<Survey, Failure> {
         })
         // It stands for the container that is told already.
         .filter(|one| {
-            let is_proxy = one.program.as_deref() == Some(PROXY);
-            !(is_proxy && published.iter().any(|port| (port.proto, port.port) == (one.proto, one.port)))
+            let holds = one.program.as_deref().is_some_and(|program| HOLDERS.contains(&program));
+            !(holds && published.iter().any(|port| (port.proto, port.port) == (one.proto, one.port)))
         })
         .collect();
     let own = around.addresses.iter().map(|(addr, _)| *addr).filter(|addr| !addr.is_loopback()).collect();

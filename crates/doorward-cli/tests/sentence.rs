@@ -107,3 +107,21 @@ fn for_programs() {
     assert_eq!(said.json()["error"]["reports"][0]["id"], "port-alone");
     assert_eq!(said.err, "");
 }
+
+/// The ports for data belong to the sentence that opens the door: it is one line, not two of which one is warned of.
+#[test]
+fn ftp_gets_its_ports_for_data() {
+    let text = "allow ping\nallow ftp     # uploads\nallow ftp from 192.0.2.1\n";
+    let folder = Folder::new().with("p.dw", text);
+    let added = |words: &str| {
+        let mut args = vec!["allow", "--dry-run", "--policy", "p.dw", "--json"];
+        args.extend(words.split(' '));
+        folder.run(args).well().json()["edit"].clone()
+    };
+    let edit = added("ftp passive 50000-50100");
+    let told = |at: usize| (edit[at]["deed"].clone(), edit[at]["sentence"].clone(), edit[at]["line"].clone());
+    assert_eq!(told(0), ("removed".into(), "allow ftp".into(), 2.into()), "{edit}");
+    assert_eq!(told(1), ("added".into(), "allow ftp passive 50000-50100".into(), 2.into()), "{edit}");
+    let edit = added("ftp from 192.0.2.2 passive 50000-50100");
+    assert_eq!((edit.as_array().unwrap().len(), &edit[0]["deed"]), (1, &"added".into()), "{edit}");
+}

@@ -317,6 +317,11 @@ proptest! {
                 prop_assert!(before.contains(&written));
                 prop_assert!(there.line >= 1 && there.line <= text.lines().count());
             }
+            Ok(edit::Edited { text: after, replaced: Some(old), .. }) => {
+                prop_assert_eq!(comments(&after), comments(&text));
+                let was = |said: &String| if *said == written { old.clone() } else { said.clone() };
+                prop_assert_eq!(canonical(&after).iter().map(was).collect::<Vec<_>>(), before);
+            }
             Ok(edited) => {
                 prop_assert!(!before.contains(&written));
                 let line = edited.text.lines().nth(edited.line - 1).unwrap();
@@ -422,6 +427,16 @@ fn a_sentence_stands_with_its_kin() {
     assert_eq!(insert(text, "reject 113/tcp").text, format!("{text}\nreject 113/tcp\n"));
     assert_eq!(insert("", "allow ssh").text, "allow ssh\n");
     assert_eq!(insert("allow ssh\r\n", "allow http").text, "allow ssh\r\nallow http\r\n");
+    // What says the same but for its ports for data is replaced, with its comment, unless one stands within.
+    let done =
+        insert("allow ssh\nallow in ftp log  # c\nallow http\n", "allow ftp passive 5000-5100 helper log");
+    assert_eq!(done.text, "allow ssh\nallow ftp passive 5000-5100 helper log  # c\nallow http\n");
+    assert_eq!((done.line, done.replaced.as_deref()), (2, Some("allow ftp log")));
+    for text in ["allow ftp passive 1-2\n", "allow ftp, ssh\n", "allow ftp from office\n", "allow out ftp\n"]
+    {
+        let done = insert(text, "allow ftp passive 5000-5100");
+        assert_eq!((done.text, done.replaced), (format!("{text}allow ftp passive 5000-5100\n"), None));
+    }
     let (tree, _) = parse(FILE, "# x\nallow in ssh\n");
     let there = edit::insert(&tree, &parse_sentence(FILE, "allow ssh").unwrap());
     assert_eq!(there, Err(edit::AlreadyThere { line: 2 }));

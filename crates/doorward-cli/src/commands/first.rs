@@ -12,12 +12,12 @@ use crate::lock;
 use crate::policy::{self, Sound};
 use crate::rehearse;
 use crate::session::{Asker, Sessions};
-use crate::signs::{self, Signs};
+use crate::signs::{self, AARDVARK, Signs};
 use crate::store::{Moment, Recorder};
 use crate::survey::survey;
 use crate::terminal::Terminal;
 use crate::text::{Line, Tone};
-use doorward::audit::{self, Around, Candidate, Candidates, Doors, Sort, Wishes};
+use doorward::audit::{self, Around, Candidate, Candidates, Doors, Serves, Sort, Wishes};
 use doorward::compile::{self, Options as Compiling};
 use doorward::report::Sources;
 use doorward::syntax::parse_sentence;
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, state: &Path, host: &Host, terminal: &mut Termina
             .into());
     }
     let signs = signs::read(host);
-    let around = around(&signs)?;
+    let around = Around { passive: signs::passive(host), ..around(&signs)? };
     let seen = audit::audit(&survey()?, &Doors::none());
     let candidates = Candidates::of(&seen, &around);
     let wishes = wishes(args, &around, &candidates, asks, terminal)?;
@@ -149,13 +149,21 @@ fn around(signs: &Signs) -> Result<Around, Failure> {
     };
     let docker = signs.runs("dockerd") || signs.has_chain("DOCKER") || signs.has_table("docker-bridges");
     add(docker, "Docker's containers reach others", "docker0, br-*");
-    add(signs.has_table("netavark"), "podman's containers reach others", "podman*");
+    add(signs.has_podman(), "podman's containers reach others", "podman*");
     add(!signs.interfaces_like("virbr").is_empty(), "libvirt's guests reach others", "virbr*");
     add(!signs.interfaces_like("incusbr").is_empty(), "guests of Incus reach others", "incusbr*");
     add(!signs.interfaces_like("lxdbr").is_empty(), "guests of LXD reach others", "lxdbr*");
     let day = Moment::now().to_string();
     let day = day.split('T').next().unwrap_or_default().to_owned();
-    Ok(Around { host: host::name(), day, ssh, peer, guests })
+    let mut serves = Vec::new();
+    if signs.podman_tells_names() {
+        serves.push(Serves {
+            program: AARDVARK.to_owned(),
+            sentence: "allow dns on podman*".to_owned(),
+            why: "podman's containers ask for each other's names".to_owned(),
+        });
+    }
+    Ok(Around { host: host::name(), day, ssh, peer, guests, serves, passive: Vec::new() })
 }
 
 /// The answers: from flags, from the terminal, or what is proposed.
@@ -215,6 +223,9 @@ fn tell(around: &Around, candidates: &Candidates, terminal: &mut Terminal) {
     }
     for (what, on) in &around.guests {
         terminal.line(format!("  {what} ({on})"));
+    }
+    for one in &around.serves {
+        terminal.line(format!("  {} ({})", one.why, one.program));
     }
 }
 

@@ -184,6 +184,10 @@ impl Edits {
             terminal.line("the policy says so already");
         }
         for edit in &self.0 {
+            if let Some(old) = &edit.after.replaced {
+                let line = Line::of(Tone::Bad, format!("- {old}"));
+                terminal.line(line.and(Tone::Faint, format!("   {}:{}", edit.shown, edit.after.line)));
+            }
             let line = Line::of(tone, format!("{mark} {}", edit.sentence));
             terminal.line(line.and(Tone::Faint, format!("   {}:{}", edit.shown, edit.after.line)));
         }
@@ -196,7 +200,13 @@ impl Edits {
         };
         self.0
             .iter()
-            .map(|edit| json!({ "deed": name, "sentence": edit.sentence, "file": edit.path, "line": edit.after.line }))
+            .flat_map(|edit| {
+                let of = |deed: &str, sentence: &str| {
+                    json!({ "deed": deed, "sentence": sentence, "file": edit.path, "line": edit.after.line })
+                };
+                let replaced = edit.after.replaced.as_ref().map(|old| of("removed", old));
+                replaced.into_iter().chain([of(name, &edit.sentence)])
+            })
             .collect()
     }
 

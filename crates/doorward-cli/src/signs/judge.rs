@@ -177,13 +177,17 @@ fn containers(signs: &Signs, passes: Option<Passes>, found: &mut Vec<Finding>) {
             );
         }
     }
-    if signs.has_table("netavark") || signs.has_chain("NETAVARK") {
+    if signs.has_podman() {
+        let ways_out = [
+            "`allow published 8080/tcp` opens one; `doorward audit` lists them",
+            "`allow dns on podman*` lets containers ask podman for each other's names",
+        ];
         add(
             found,
             Level::Notice,
             "podman",
-            "podman publishes ports by rules of its own: the policy judges them as `published`",
-            &["`allow published 8080/tcp` opens one"],
+            "podman publishes ports by rules of its own: the policy judges them as `published`, and shuts them by default",
+            &ways_out[..if signs.podman_tells_names() { 2 } else { 1 }],
         );
         if !passes_forward {
             add(
@@ -432,6 +436,10 @@ mod tests {
         assert_eq!(of(&["dockerd"], &[], &[], vec![]), notice("docker"));
         assert_eq!(of(&[], &[], &[], vec![table("ip docker-bridges", &[], false)]), notice("docker"));
         assert_eq!(of(&[], &[], &[], vec![table("inet netavark", &[], false)]), notice("podman"));
+        assert_eq!(
+            of(&[], &[], &[], vec![table("ip filter", &["NETAVARK_FORWARD"], false)]),
+            notice("podman")
+        );
         assert_eq!(of(&["libvirtd"], &[], &[], vec![]), notice("libvirt"));
         assert_eq!(of(&[], &[], &[], vec![table("inet incus", &[], false)]), notice("incus"));
         assert_eq!(of(&["lxd"], &[], &[], vec![]), notice("lxd"));
@@ -449,6 +457,15 @@ mod tests {
         let shut = Some(Passes::default());
         let docker = Signs { programs: ["dockerd".to_owned()].into(), ..Signs::default() };
         assert_eq!(ids(&docker, shut)[0], ("docker-egress", Level::Warning));
+        let podman = Signs {
+            programs: ["aardvark-dns".to_owned()].into(),
+            tables: vec![table("ip nat", &["NETAVARK-HOSTPORT-DNAT"], false)],
+            ..Signs::default()
+        };
+        let found = findings(&podman, shut);
+        assert_eq!((found[0].id, found[0].level), ("podman-egress", Level::Warning));
+        let notice = found.iter().find(|one| one.id == "podman").unwrap();
+        assert!(notice.ways_out[1].starts_with("`allow dns on podman*` lets"), "{notice:?}");
         let told = Signs { docker: Docker { no_rules: true, nftables: false }, ..docker };
         assert!(ids(&told, None).contains(&("docker-no-rules", Level::Warning)));
         let open = Some(Passes { forwards: true, published: false });

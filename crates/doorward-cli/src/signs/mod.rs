@@ -2,12 +2,17 @@
 //! files, processes, interfaces and tables; judges nothing, changes nothing.
 
 mod judge;
+mod passive;
 mod system;
 
 pub(crate) use judge::{Finding, Passes, findings};
+pub(crate) use passive::passive;
 pub(crate) use system::read;
 
 use std::collections::BTreeSet;
+
+/// What tells podman's containers names.
+pub(crate) const AARDVARK: &str = "aardvark-dns";
 
 /// What was seen.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -93,6 +98,16 @@ impl Signs {
     /// Whether there is a table of this name, of whatever family.
     pub(crate) fn has_table(&self, name: &str) -> bool {
         self.tables.iter().any(|table| table.name.split_once(' ').is_some_and(|(_, one)| one == name))
+    }
+
+    /// Whether podman has rules, by nftables or by iptables.
+    pub(crate) fn has_podman(&self) -> bool {
+        self.has_table("netavark") || self.has_chain("NETAVARK")
+    }
+
+    /// Whether podman tells its containers names, which they ask for at the host's address on their bridge.
+    pub(crate) fn podman_tells_names(&self) -> bool {
+        self.runs(AARDVARK)
     }
 
     /// Interfaces whose names begin so.

@@ -1,7 +1,9 @@
-//! Ports of containers under the rules that Docker writes, in both of its ways: shut unless a sentence opens them.
+//! Ports of containers under the rules that Docker writes, in both of its ways, and podman: shut unless a sentence opens
+//! them.
 //!
 //! A server with two bridges and a container on each, the rules of Docker's iptables and nftables back ends, with and
-//! without its proxy. Each path is open without doorward, which is the control.
+//! without its proxy, and those of netavark, which holds published ports by a socket that nobody accepts from. Each
+//! path is open without doorward, which is the control.
 #![allow(clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a test talks and fails so")]
 
 #[allow(dead_code, reason = "another test's tool")]
@@ -12,9 +14,13 @@ mod orders;
 #[allow(dead_code, reason = "another test's tool")]
 #[path = "../real_clients/processes.rs"]
 mod processes;
+mod promises;
 mod rules;
 #[path = "../../../../tests/support/skip.rs"]
 mod skip;
+#[allow(clippy::unwrap_used, reason = "another test's tool")]
+#[path = "../tool/mod.rs"]
+mod tool;
 
 use bench::{Bench, until};
 use rules::{BackEnd, PUBLISHED};
@@ -198,17 +204,20 @@ impl Town {
     }
 
     fn apply(&self, policy: &str) {
+        self.bench.host("server").file("p.dw", policy);
+        let (said, exit) = self.says(&["apply", "--no-trial", "p.dw"]);
+        assert_eq!(exit, 0, "{policy}: {said}");
+    }
+
+    /// What doorward says on the server, and how it ends.
+    fn says(&self, args: &[&str]) -> (String, i32) {
         let server = self.bench.host("server");
-        let file = server.file("p.dw", policy);
-        let state = server.folder().join("state");
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
-        command
-            .env("DOORWARD_FORBID_HOST", "1")
-            .args(["apply", "--no-trial", "--state"])
-            .arg(state)
-            .arg(file);
+        command.env("DOORWARD_FORBID_HOST", "1").env("DOORWARD_STATE", server.folder().join("state"));
+        command.current_dir(server.folder()).args(args);
         let output = server.inside(|| command.output().expect("doorward runs"));
-        assert!(output.status.success(), "{policy}: {output:?}");
+        let said = [output.stdout, output.stderr].concat();
+        (String::from_utf8_lossy(&said).into_owned(), output.status.code().unwrap_or(-1))
     }
 }
 
@@ -310,4 +319,14 @@ fn docker_with_nftables() {
 #[test]
 fn docker_with_nftables_and_its_proxy() {
     closed_means_closed(BackEnd::Nftables, true);
+}
+
+#[test]
+fn podman_with_netavark() {
+    closed_means_closed(BackEnd::Netavark, false);
+}
+
+#[test]
+fn podman_with_netavark_and_its_sockets() {
+    closed_means_closed(BackEnd::Netavark, true);
 }

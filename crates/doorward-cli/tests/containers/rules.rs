@@ -1,4 +1,4 @@
-//! The rules that Docker writes for two bridges, in the shape of each of its back ends.
+//! The rules that Docker and podman write for two bridges: in the shape of each back end of Docker, and in netavark's.
 
 use crate::bench::Host;
 use std::fmt::Write as _;
@@ -13,13 +13,15 @@ const BRIDGES: [(&str, [&str; 2]); 2] =
 const IPTABLES: [&str; 2] = ["iptables", "ip6tables"];
 const CONTAINER: [&str; 2] = ["172.17.0.2", "fd17::2"];
 
-/// How Docker keeps its rules.
+/// Who keeps the rules, and how.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum BackEnd {
-    /// `iptables`, which is the usual one.
+    /// Docker's `iptables`, which is the usual one.
     Iptables,
-    /// `"firewall-backend": "nftables"`.
+    /// Docker's `"firewall-backend": "nftables"`.
     Nftables,
+    /// podman's netavark, as of 1.4 with iptables.
+    Netavark,
 }
 
 impl BackEnd {
@@ -27,9 +29,10 @@ impl BackEnd {
     pub(crate) fn load(self, host: &Host) {
         for family in 0..2 {
             match self {
-                BackEnd::Iptables => {
+                BackEnd::Iptables | BackEnd::Netavark => {
                     let program = ["iptables-restore", "ip6tables-restore"][family];
-                    run(host, program, &[], &iptables(family));
+                    let rules = if self == BackEnd::Netavark { netavark } else { iptables };
+                    run(host, program, &[], &rules(family));
                 }
                 BackEnd::Nftables => {
                     run(host, "nft", &["-f", "-"], &nftables(family));
@@ -72,7 +75,7 @@ impl BackEnd {
     /// As they are now, without counters.
     pub(crate) fn listed(self, host: &Host) -> String {
         let tables: &[&str] = match self {
-            BackEnd::Iptables => &["ip nat", "ip filter", "ip6 nat", "ip6 filter"],
+            BackEnd::Iptables | BackEnd::Netavark => &["ip nat", "ip filter", "ip6 nat", "ip6 filter"],
             BackEnd::Nftables => &["ip docker-bridges", "ip6 docker-bridges"],
         };
         let list = |table: &&str| {
@@ -106,7 +109,7 @@ pub(crate) fn ours(host: &Host) -> String {
     run(host, "nft", &["-s", "list", "table", "inet", "doorward"], "")
 }
 
-fn run(host: &Host, program: &str, args: &[&str], input: &str) -> String {
+pub(crate) fn run(host: &Host, program: &str, args: &[&str], input: &str) -> String {
     try_run(host, program, args, input).unwrap_or_else(|errors| panic!("{program}: {errors}\n{input}"))
 }
 
@@ -154,6 +157,53 @@ fn iptables(family: usize) -> String {
             "-A DOCKER ! -i {bridge} -o {bridge} -j DROP\n-A DOCKER-BRIDGE -o {bridge} -j DOCKER\n\
              -A DOCKER-CT -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
              -A DOCKER-FORWARD -i {bridge} -j ACCEPT"
+        );
+    }
+    format!("{filter}COMMIT\n{nat}COMMIT\n")
+}
+
+/// Chains of one network each, by networks instead of interfaces; the rest of forwarding is left as it is. Who asks from
+/// a container's own network, or from this host, is masqueraded.
+fn netavark(family: usize) -> String {
+    let (loopback, multicast) = [("127.0.0.1/32", "224.0.0.0/4"), ("::1/128", "ff00::/8")][family];
+    let to = ["172.17.0.2", "[fd17::2]"][family];
+    let mut filter = String::from(
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:NETAVARK_FORWARD - [0:0]\n\
+         -A FORWARD -m comment --comment \"netavark firewall plugin rules\" -j NETAVARK_FORWARD\n",
+    );
+    let mut nat = String::from(
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n\
+         :NETAVARK-HOSTPORT-DNAT - [0:0]\n:NETAVARK-HOSTPORT-MASQ - [0:0]\n:NETAVARK-HOSTPORT-SETMARK - [0:0]\n\
+         :NETAVARK-DN-0 - [0:0]\n:NETAVARK-0 - [0:0]\n:NETAVARK-1 - [0:0]\n\
+         -A PREROUTING -m addrtype --dst-type LOCAL -j NETAVARK-HOSTPORT-DNAT\n\
+         -A OUTPUT -m addrtype --dst-type LOCAL -j NETAVARK-HOSTPORT-DNAT\n\
+         -A POSTROUTING -j NETAVARK-HOSTPORT-MASQ\n\
+         -A NETAVARK-HOSTPORT-MASQ -m mark --mark 0x2000/0x2000 -j MASQUERADE\n\
+         -A NETAVARK-HOSTPORT-SETMARK -j MARK --set-xmark 0x2000/0x2000\n",
+    );
+    // Writing to a String cannot fail.
+    for (number, (_, networks)) in BRIDGES.iter().enumerate() {
+        let network = networks[family];
+        let _ = writeln!(
+            filter,
+            "-A NETAVARK_FORWARD -d {network} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
+             -A NETAVARK_FORWARD -s {network} -j ACCEPT"
+        );
+        let _ = writeln!(
+            nat,
+            "-A POSTROUTING -s {network} -j NETAVARK-{number}\n\
+             -A NETAVARK-{number} -d {network} -j ACCEPT\n\
+             -A NETAVARK-{number} ! -d {multicast} -j MASQUERADE"
+        );
+    }
+    let own = BRIDGES[0].1[family];
+    for (port, inner) in PUBLISHED {
+        let _ = writeln!(
+            nat,
+            "-A NETAVARK-DN-0 -s {own} -p tcp -m tcp --dport {port} -j NETAVARK-HOSTPORT-SETMARK\n\
+             -A NETAVARK-DN-0 -s {loopback} -p tcp -m tcp --dport {port} -j NETAVARK-HOSTPORT-SETMARK\n\
+             -A NETAVARK-DN-0 -p tcp -m tcp --dport {port} -j DNAT --to-destination {to}:{inner}\n\
+             -A NETAVARK-HOSTPORT-DNAT -p tcp -m tcp --dport {port} -m comment --comment \"dnat name: podman\" -j NETAVARK-DN-0"
         );
     }
     format!("{filter}COMMIT\n{nat}COMMIT\n")

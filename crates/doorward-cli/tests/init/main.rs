@@ -1,9 +1,10 @@
 //! `enable`, `disable` and the line of `status` about them, for each init system; with the tools of the systems where
-//! they can be had. Nothing of this machine is changed: hosts are folders, or lie behind a `chroot`.
+//! they can be had; and what `init` proposes. Nothing of this machine is changed: hosts are folders, or lie behind a `chroot`.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod chroot;
+mod proposed;
 #[path = "../../../../tests/support/skip.rs"]
 mod skip;
 #[path = "../tool/mod.rs"]

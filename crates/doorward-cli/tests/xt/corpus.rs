@@ -4,10 +4,8 @@
 //! the test files of iptables (`*.t`). What does not load here is left out. Nothing of it is part of this project.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use doorward::ruleset::TableFamily;
 use doorward::xt::{self, Match, Target, Xt};
@@ -91,4 +89,41 @@ impl Seen {
         let end = name.find(|sign: char| !sign.is_alphanumeric() && sign != ' ').unwrap_or(name.len());
         *list.entry(name[..end].trim_end().to_owned()).or_default() += 1;
     }
+}
+
+/// A line `:CHAIN,CHAIN` of a test tells where, `*TABLE` in which table, the others what.
+fn commands_of_tests(text: &str) -> Vec<Vec<String>> {
+    let (mut chains, mut table) = (Vec::new(), "filter");
+    let mut commands = Vec::new();
+    for line in text.lines() {
+        match line.split_at_checked(1) {
+            Some((":", list)) => chains = list.split(',').collect(),
+            Some(("*", name)) => table = name,
+            Some((sign, _)) if sign != "#" && sign != "%" => {
+                let rule = line.split(';').next().unwrap();
+                let args = words(rule);
+                commands.extend(chains.iter().map(|chain| {
+                    let place = ["-t", table, "-A", chain].map(str::to_owned);
+                    [place.to_vec(), args.clone()].concat()
+                }));
+            }
+            _ => {}
+        }
+    }
+    commands
+}
+
+fn commands_of_script(text: &str) -> Vec<(bool, Vec<String>)> {
+    let command = |line: &str| {
+        let line = line.trim_start();
+        let four = line.strip_prefix("$IPTABLES ").map(|rest| (false, words(rest)));
+        four.or_else(|| line.strip_prefix("$IP6TABLES ").map(|rest| (true, words(rest))))
+    };
+    text.lines().filter_map(command).collect()
+}
+
+fn run(six: bool, args: &[String]) -> Result<(), ()> {
+    let program = if six { "ip6tables-nft" } else { "iptables-nft" };
+    let output = Command::new(program).args(args).output().expect("install the package iptables");
+    output.status.success().then_some(()).ok_or(())
 }

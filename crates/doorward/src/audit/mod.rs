@@ -15,7 +15,7 @@ mod tests;
 pub use doors::{Door, Doors, Reach, Redirect};
 pub use known::{Sort, sort_of};
 pub use page::page;
-pub use propose::{Around, Candidate, Candidates, Wishes, propose};
+pub use propose::{Around, Candidate, Candidates, Passive, Serves, Wishes, propose};
 pub use published::published;
 
 use crate::net::Proto;

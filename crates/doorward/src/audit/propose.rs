@@ -2,7 +2,7 @@
 
 use super::find::{named, things};
 use super::{Audit, Port, Sort};
-use crate::net::Proto;
+use crate::net::{PortRange, Proto};
 use crate::report::FileId;
 use crate::syntax::format;
 use std::fmt::Write as _;
@@ -21,6 +21,34 @@ pub struct Around {
     pub peer: Option<IpAddr>,
     /// Who passes through this host, in words, and on which interfaces.
     pub guests: Vec<(String, String)>,
+    /// Programs that serve guests of this host and nobody else.
+    pub serves: Vec<Serves>,
+    /// What FTP servers say about their ports for data.
+    pub passive: Vec<Passive>,
+}
+
+/// What an FTP server says about its ports for data.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Passive {
+    /// Its program.
+    pub program: String,
+    /// The range; none where it takes any port.
+    pub range: Option<PortRange>,
+    /// The file that says so, or could.
+    pub file: String,
+    /// What is set there.
+    pub set: String,
+}
+
+/// A program that serves guests of this host: nobody is asked about it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Serves {
+    /// The program.
+    pub program: String,
+    /// What lets its guests come to it.
+    pub sentence: String,
+    /// What for.
+    pub why: String,
 }
 
 /// What can be asked about.
@@ -39,6 +67,8 @@ pub struct Candidates {
 pub struct Candidate {
     /// How a sentence names it: `http`, `8443/tcp`.
     pub thing: String,
+    /// What stands behind that in the sentence: `passive 50000-50100`.
+    pub clause: Option<String>,
     /// Who listens where.
     pub why: String,
     /// Why strangers are seldom meant to reach it.
@@ -66,8 +96,15 @@ impl Candidates {
         // Where no daemon was found, a sentence for the usual port is proposed all the same.
         let ssh = if around.ssh.is_empty() { &[22][..] } else { &around.ssh };
         let is_ssh = |port: &Port| port.proto == Proto::TCP && ssh.contains(&port.port);
-        for port in audit.ports.iter().filter(|port| port.outside && !is_ssh(port)) {
-            let candidate = Candidate { thing: things(port), why: why(port), sort: named(port) };
+        let for_guests = |port: &Port| {
+            let is_known = |program: &String| around.serves.iter().any(|one| one.program == *program);
+            !port.programs.is_empty() && port.programs.iter().all(is_known)
+        };
+        let asked = |port: &&Port| port.outside && !is_ssh(port) && !for_guests(port);
+        for port in audit.ports.iter().filter(asked) {
+            let (clause, data) = around.data_of(port);
+            let why = format!("{}{data}", why(port));
+            let candidate = Candidate { thing: things(port), clause, why, sort: named(port) };
             let list = match (port.published, candidate.sort) {
                 (true, _) => &mut all.published,
                 (false, Some(_)) => &mut all.inner,
@@ -78,6 +115,35 @@ impl Candidates {
             }
         }
         all
+    }
+}
+
+impl Candidate {
+    /// The sentence that lets everybody in.
+    fn allow(&self) -> String {
+        let clause = self.clause.iter().flat_map(|clause| [" ", clause]).collect::<String>();
+        format!("allow {}{clause}", self.thing)
+    }
+}
+
+impl Around {
+    /// Which ports an FTP server takes for data, as a clause, and in words: without them clients log in and see nothing.
+    fn data_of(&self, port: &Port) -> (Option<String>, String) {
+        const FTP: (Proto, u16) = (Proto::TCP, 21);
+        if port.published || (port.proto, port.port) != FTP {
+            return (None, String::new());
+        }
+        // pure-ftpd has programs of several names, which begin alike.
+        let is_it = |one: &&Passive| port.programs.iter().any(|program| program.starts_with(&one.program));
+        match self.passive.iter().find(is_it) {
+            Some(Passive { range: Some(range), file, .. }) => {
+                (Some(format!("passive {range}")), format!("; {file} names its ports for data"))
+            }
+            Some(Passive { set, file, .. }) => {
+                (None, format!("; set {set} in {file}, then `allow ftp passive MIN-MAX`"))
+            }
+            None => (None, "; its ports for data need `allow ftp passive MIN-MAX`".to_owned()),
+        }
     }
 }
 
@@ -108,7 +174,7 @@ pub fn propose(around: &Around, candidates: &Candidates, wishes: &Wishes) -> Str
     say("allow ping", "so that others can see whether it is up");
     ssh(around, wishes, &mut say);
     for one in candidates.open.iter().filter(|one| wishes.open.contains(&one.thing)) {
-        say(&format!("allow {}", one.thing), &one.why);
+        say(&one.allow(), &one.why);
     }
     for one in candidates.published.iter().filter(|one| wishes.published.contains(&one.thing)) {
         say(&format!("allow {}", one.thing), &one.why);
@@ -122,6 +188,9 @@ pub fn propose(around: &Around, candidates: &Candidates, wishes: &Wishes) -> Str
     for (what, on) in &around.guests {
         say(&format!("allow forward anything on {on}"), what);
     }
+    for one in &around.serves {
+        say(&one.sentence, &one.why);
+    }
     let shut: Vec<&Candidate> = candidates
         .open
         .iter()
@@ -133,7 +202,7 @@ pub fn propose(around: &Around, candidates: &Candidates, wishes: &Wishes) -> Str
         say("\n# Not opened: these listen, and nobody can come.", "");
         for one in shut {
             let what = one.sort.map(|sort| format!("; it is {}", sort.words())).unwrap_or_default();
-            say(&format!("#   allow {}   ({}{what})", one.thing, one.why), "");
+            say(&format!("#   {}   ({}{what})", one.allow(), one.why), "");
         }
     }
     say("\n# What must stay so, whatever becomes of the lines above.", "");

@@ -158,7 +158,7 @@ fn nothing_runs() {
 /// What is proposed is a policy without mistakes, and says what was wished.
 #[test]
 fn proposals() {
-    use super::{Around, Candidates, Wishes, propose};
+    use super::{Around, Candidates, Serves, Wishes, propose};
     let mut host = survey(vec![
         listener(2222, "::", "sshd"),
         listener(80, "::", "nginx"),
@@ -166,6 +166,7 @@ fn proposals() {
         listener(8443, "0.0.0.0", "app"),
         listener(5432, "::", "postgres"),
         listener(25, "127.0.0.1", "master"),
+        listener(53, "10.89.0.1", "aardvark-dns"),
     ]);
     let any = "0.0.0.0".parse().unwrap();
     host.published.push(Published {
@@ -180,6 +181,12 @@ fn proposals() {
         ssh: vec![2222],
         peer: Some("203.0.113.7".parse().unwrap()),
         guests: vec![("Docker's containers reach others".to_owned(), "docker0, br-*".to_owned())],
+        serves: vec![Serves {
+            program: "aardvark-dns".to_owned(),
+            sentence: "allow dns on podman*".to_owned(),
+            why: "names of containers".to_owned(),
+        }],
+        passive: Vec::new(),
     };
     let candidates = Candidates::of(&audit(&host, &Doors::none()), &around);
     let things = |list: &[super::Candidate]| list.iter().map(|one| one.thing.clone()).collect::<Vec<_>>();
@@ -200,6 +207,7 @@ fn proposals() {
         "allow published 8080/tcp",
         "allow postgresql from 192.0.2.0/24, 2001:db8:5::/48",
         "allow forward anything on docker0, br-*",
+        "allow dns on podman*",
         "expect 2222/tcp from 203.0.113.0/24 is allowed",
         "expect postgresql from outside 192.0.2.0/24, 2001:db8:5::/48 is blocked",
         "include \"policy.d\"",
@@ -218,5 +226,46 @@ fn proposals() {
         let loaded = resolve::load(&files, "p.dw");
         let (policy, reports) = resolve::resolve(&loaded, &Host::default());
         assert!(policy.is_some(), "{text}\n{reports:?}");
+    }
+}
+
+/// The ports for data are those that the server's own file says; where it says none, the line tells what to set.
+#[test]
+fn ftp_with_its_ports_for_data() {
+    use super::{Around, Candidates, Passive, Wishes, propose};
+    let passive = |program: &str, range| Passive {
+        program: program.to_owned(),
+        range,
+        file: format!("/etc/{program}.conf"),
+        set: "its ports".to_owned(),
+    };
+    let around = Around {
+        passive: vec![
+            passive("vsftpd", crate::net::PortRange::new(50000, 50100)),
+            passive("pure-ftpd", None),
+        ],
+        ..Around::default()
+    };
+    for (program, line) in [
+        (
+            "vsftpd",
+            "allow ftp passive 50000-50100  # vsftpd listens; /etc/vsftpd.conf names its ports for data",
+        ),
+        (
+            "pure-ftpd-mysql",
+            "allow ftp  # pure-ftpd-mysql listens; set its ports in /etc/pure-ftpd.conf, then `allow ftp passive MIN-MAX`",
+        ),
+        ("ftpd", "allow ftp  # ftpd listens; its ports for data need `allow ftp passive MIN-MAX`"),
+    ] {
+        let host = survey(vec![listener(21, "::", program)]);
+        let candidates = Candidates::of(&audit(&host, &Doors::none()), &around);
+        assert_eq!(candidates.open[0].thing, "ftp");
+        let wishes = Wishes { open: vec!["ftp".to_owned()], ..Wishes::default() };
+        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = propose(&around, &candidates, &wishes);
+        let said = text.lines().find(|one| one.starts_with("allow ftp")).unwrap();
+        assert_eq!(squeezed(said), squeezed(line), "{text}");
+        let shut = propose(&around, &candidates, &Wishes::default());
+        assert!(shut.contains(&format!("#   {}   (", line.split("  #").next().unwrap())), "{shut}");
     }
 }

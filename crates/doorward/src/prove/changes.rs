@@ -140,7 +140,8 @@ fn of_family(
                 Kind::Shuts => nothing,
                 Kind::Limits | Kind::Unlimits | Kind::Relimits | Kind::Leads => Node::FALSE,
             };
-            let knife = Knife { place, openings, alike, broad: false, never: &never, most: MOST };
+            let knife =
+                Knife { place, openings, alike, broad: false, never: &never, most: MOST, among: None };
             let had = matches!(kind, Kind::Unlimits | Kind::Relimits);
             let has = matches!(kind, Kind::Opens | Kind::Limits | Kind::Relimits);
             for (set, was) in split(&mut space, set, if had { &old.limits } else { &[] }) {

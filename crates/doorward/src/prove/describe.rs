@@ -222,8 +222,9 @@ pub(super) fn some(list: &[String]) -> String {
 }
 
 fn interfaces(on: &str, ranges: &[(u128, u128)]) -> String {
-    let names =
-        |ranges: &[(u128, u128)]| ranges.iter().map(|range| wildcard(*range)).collect::<Option<Vec<_>>>();
+    let names = |ranges: &[(u128, u128)]| {
+        ranges.iter().filter_map(|range| valid(*range)).map(wildcard).collect::<Option<Vec<_>>>()
+    };
     if let Some(names) = names(ranges) {
         return format!("{on} {}", some(&names));
     }
@@ -261,6 +262,23 @@ fn complement(ranges: &[(u128, u128)]) -> Vec<(u128, u128)> {
     rest
 }
 
+/// From the first to the last name in an interval; none where there is none. Behind the end of a name is nothing, and
+/// rules that look at some bytes of it leave intervals in which something is.
+fn valid((first, last): (u128, u128)) -> Option<(u128, u128)> {
+    let (mut from, mut to) = (first.to_be_bytes(), last.to_be_bytes());
+    if let Some(end) = from.iter().position(|byte| *byte == 0)
+        && from[end..].iter().any(|byte| *byte != 0)
+    {
+        from[end..].fill(0);
+        from[end] = 1;
+    }
+    if let Some(end) = to.iter().position(|byte| *byte == 0) {
+        to[end..].fill(0);
+    }
+    let (from, to) = (u128::from_be_bytes(from), u128::from_be_bytes(to));
+    (from <= to).then_some((from, to))
+}
+
 /// `br-*` for all names that start so.
 fn wildcard((first, last): (u128, u128)) -> Option<String> {
     if first == last {
@@ -271,4 +289,23 @@ fn wildcard((first, last): (u128, u128)) -> Option<String> {
     let rest = u128::MAX.checked_shr(u32::try_from(length).ok()? * 8).unwrap_or(0);
     let stem = String::from_utf8(bytes[..length].to_vec()).ok()?;
     (last == first | rest).then(|| format!("{stem}*"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As rules leave them that compare `docker0` with the byte behind it: the interval of one name.
+    #[test]
+    fn bytes_behind_a_name() {
+        let (docker, app) = (name_value("docker0"), name_value("br-app"));
+        let behind = |name: u128, len: u32| name | u128::MAX >> (8 * (len + 1));
+        let (first, last) = (name_value("br-"), name_value("br-") | u128::MAX >> 24);
+        let all = [(first, last), (docker, behind(docker, 7))];
+        assert_eq!(interfaces("on", &all), "on br-*, docker0");
+        let but = [(first, app - 1), (behind(app, 6) + 1, last)];
+        assert_eq!(interfaces("on", &but), "on br-* except br-app");
+        let none = [(docker + 1, behind(docker, 7))];
+        assert_eq!(interfaces("on", &[all[0], none[0]]), "on br-*");
+    }
 }

@@ -5,12 +5,13 @@ use super::load::Slice;
 use super::names::Never;
 use super::parts::{Knife, Part, parts};
 use super::program::{BaseChain, ChainName, Facts, Program};
+use super::promise::{Led, Promise, Wiring};
 use super::run::NotJudged;
 use crate::compile::{MARK_BITS, TABLE};
 use crate::meaning::Connection;
 use crate::meaning::sets::{self, Given, Place};
-use crate::net::{AddrSet, Family};
-use crate::resolve::model::Resolved;
+use crate::net::Family;
+use crate::resolve::model::{Resolved, Translation};
 use crate::ruleset::{Chain, ChainKind, CtKey, Expr, Hook, Table, TableFamily};
 use crate::space::{Field, Node, Pred, Space, Terms, name_value};
 use crate::xt::{self, ConnmarkSet, Target, Xt};
@@ -35,6 +36,9 @@ pub enum Does {
         changes: Changes,
         /// Whether that is so for certain, or depends on what no packet tells.
         certain: bool,
+        /// Whether a sentence promises it. Else it passes through, as far as the policy goes, and into a network that
+        /// somebody else guards.
+        promised: bool,
     },
     /// It leaves what the policy lets in out of connection tracking: replies are no longer known as such.
     Untracks {
@@ -51,7 +55,7 @@ impl Does {
     /// Whether a promise is broken by it.
     #[must_use]
     pub fn breaks(&self) -> bool {
-        !matches!(self, Does::Translates)
+        !matches!(self, Does::Translates | Does::Drops { promised: false, .. })
     }
 }
 
@@ -64,7 +68,7 @@ const UNTRACKS: &str = "leaves it out of connection tracking";
 pub fn foreign(
     policy: &Resolved,
     tables: &[Table],
-    own: &AddrSet,
+    wiring: &Wiring<'_>,
     facts: &Facts,
 ) -> Result<Vec<Foreign>, NotJudged> {
     let ours = |table: &&Table| table.family == TableFamily::Inet && table.name == TABLE;
@@ -77,13 +81,14 @@ pub fn foreign(
     if others.iter().flat_map(|table| &table.chains).all(|chain| chain.base.is_none()) {
         return Ok(found.0);
     }
-    let translates = found.0.iter().any(|one| one.does == Does::Translates);
-    let judge = Judge { policy, others: &others, own, facts: &facts, translates };
+    let ours = policy.nat.iter().any(|one| !matches!(one.what, Translation::Masquerade { .. }));
+    let translates = ours || found.0.iter().any(|one| one.does == Does::Translates);
+    let judge = Judge { policy, others: &others, wiring, facts: &facts, translates };
     for family in Family::BOTH {
         judge.family(family, &mut found)?;
     }
-    // What is dropped comes first.
-    found.0.sort_by_key(|one| !matches!(one.does, Does::Drops { .. }));
+    // What is dropped comes first, and what breaks nothing last.
+    found.0.sort_by_key(|one| (!one.does.breaks(), !matches!(one.does, Does::Drops { .. })));
     Ok(found.0)
 }
 
@@ -101,39 +106,44 @@ fn passed(place: Place) -> Vec<Slice> {
 struct Judge<'a> {
     policy: &'a Resolved,
     others: &'a [Table],
-    own: &'a AddrSet,
+    wiring: &'a Wiring<'a>,
     facts: &'a Facts,
     /// Whether somebody translates destinations: else nothing is translated.
     translates: bool,
 }
 
+/// What is promised of a place.
+struct Promised {
+    openings: Pred,
+    allowed: Pred,
+    promise: Promise,
+}
+
 impl Judge<'_> {
     fn family(&self, family: Family, found: &mut Found) -> Result<(), NotJudged> {
+        let led = Led::all(self.policy, self.others, self.facts, family)?;
         let mut terms = Terms::new(family);
         let mut slices: Vec<Slice> = Place::ALL.iter().flat_map(|place| passed(*place)).collect();
         slices.sort_unstable();
         slices.dedup();
-        let promised: Vec<[Pred; 2]> = Place::ALL
-            .iter()
-            .map(|place| {
-                let opening = sets::openings(self.policy, self.own, *place, false, &mut terms);
-                [opening, sets::sets(self.policy, *place, Given::default(), &mut terms).allowed]
-            })
-            .collect();
+        let promised: Vec<Promised> =
+            Place::ALL.iter().map(|place| self.promised(*place, &led, &mut terms)).collect();
         // Nobody may look at the bits of the mark that are watched.
         let _ = terms.masked(&Field::CT_MARK, MARK_BITS.into(), 0);
         let program = Program::of(self.others, &slices, self.facts, &mut terms);
         let devices = self.devices(&mut terms);
         let mut space = Space::new(terms)?;
-        let never = Never::of(self.own);
+        let never = Never::of(&self.wiring.own);
         let places = Place::ALL.into_iter().enumerate();
         for (at, place) in places.filter(|(_, place)| self.translates || !place.translated) {
-            let [openings, allowed] = promised[at].each_ref().map(|pred| space.node(pred));
+            let Promised { openings, allowed, promise } = &promised[at];
+            let [openings, allowed] = [openings, allowed].map(|pred| space.node(pred));
             let possible = space.domain();
             let openings = space.and(openings, possible);
             let promised = space.and(openings, allowed);
             let alike = space.minus(openings, promised);
-            let knife = Knife { place, openings, alike, broad: true, never: &never, most: TOLD };
+            let knife = Knife { place, openings, alike, broad: true, never: &never, most: TOLD, among: None };
+            let judged = Judged { promised, promise, knife };
             let mut packets = promised;
             for mark in [Field::MARK, Field::CT_MARK] {
                 packets = space.fixed(packets, &mark, 0);
@@ -143,7 +153,7 @@ impl Judge<'_> {
                     let bound = devices.iter().find(|(name, _)| *name == base.name).map(|(_, pred)| pred);
                     let bound = bound.map_or(Node::TRUE, |pred| space.node(pred));
                     let (mine, others) = (space.and(packets, bound), space.minus(packets, bound));
-                    let after = chain(&mut space, &program, (slice, base), mine, knife, found)?;
+                    let after = chain(&mut space, &program, (slice, base), mine, judged, found)?;
                     packets = space.or(after, others);
                 }
             }
@@ -151,6 +161,13 @@ impl Judge<'_> {
         self.marks(&mut space, &program, &slices, found)?;
         space.holds_good()?;
         Ok(())
+    }
+
+    fn promised(&self, place: Place, led: &[Led], terms: &mut Terms) -> Promised {
+        let openings = sets::openings(self.policy, &self.wiring.own, place, false, terms);
+        let allowed = sets::sets(self.policy, place, Given::default(), terms).allowed;
+        let promise = Promise::of(self.policy, self.wiring, led, place, terms);
+        Promised { openings, allowed, promise }
     }
 
     /// The interfaces to which chains are bound.
@@ -213,6 +230,16 @@ impl Judge<'_> {
     }
 }
 
+/// What a chain is held against.
+#[derive(Clone, Copy)]
+struct Judged<'a> {
+    /// What the policy lets in.
+    promised: Node,
+    /// What of it is promised.
+    promise: &'a Promise,
+    knife: Knife<'a>,
+}
+
 /// One chain; yields the packets with the marks that it gave them, as if it had dropped none: the next is
 /// judged by itself.
 fn chain(
@@ -220,7 +247,7 @@ fn chain(
     program: &Program,
     (slice, base): (Slice, &BaseChain),
     packets: Node,
-    knife: Knife<'_>,
+    judged: Judged<'_>,
     found: &mut Found,
 ) -> Result<Node, NotJudged> {
     let only = |one: &BaseChain| one.name == base.name && one.priority == base.priority;
@@ -230,9 +257,22 @@ fn chain(
     let untold = |field: &Field| field.is_unknown() || matches!(*field, Field::MARK | Field::CT_MARK);
     let (may_pass, may_go) = (space.exists(fates.accepted, &untold), space.exists(gone, &untold));
     let for_certain = space.minus(may_go, may_pass);
-    let (set, certain) = if for_certain.is_empty() { (may_go, false) } else { (for_certain, true) };
     let at = (base, slice.hook.word());
-    found.drops(space, at, set, certain, knife);
+    let Judged { promised, promise, knife } = judged;
+    let sets = [for_certain, may_go];
+    let broken = sets.map(|set| promise.broken(space, set, promised));
+    let rest = [0, 1].map(|at| {
+        let (told, _) = broken[at];
+        (space.minus(sets[at], told), Node::FALSE)
+    });
+    // What comes in is promised, as far as it can come in.
+    let rest = (knife.place.hook != Hook::Input).then_some((rest, false));
+    for (sets, promised) in [(broken, true)].into_iter().chain(rest) {
+        let at_times = sets[0].0.is_empty();
+        let (set, among) = sets[usize::from(at_times)];
+        let knife = Knife { among: promised.then_some(among), ..knife };
+        found.drops(space, at, Drops { set, certain: !at_times, promised }, knife);
+    }
     if let Some(set) = effects.get(UNTRACKS) {
         found.untracks(space, at, *set, knife);
     }
@@ -241,6 +281,14 @@ fn chain(
 
 fn name_of(table: &Table, chain: &Chain) -> ChainName {
     ChainName { family: table.family, table: table.name.clone(), chain: chain.name.clone() }
+}
+
+/// What a chain drops.
+#[derive(Clone, Copy)]
+struct Drops {
+    set: Node,
+    certain: bool,
+    promised: bool,
 }
 
 /// What was found so far.
@@ -258,19 +306,20 @@ impl Found {
         &mut self,
         space: &mut Space,
         (base, hook): (&BaseChain, &'static str),
-        set: Node,
-        certain: bool,
+        Drops { set, certain, promised }: Drops,
         knife: Knife<'_>,
     ) {
         let (parts, all) = parts(space, set, knife);
         for Part { traffic, example } in parts {
             let at = self.0.iter().position(|known| {
-                let same =
-                    |does: &Does| matches!(does, Does::Drops { certain: known, .. } if *known == certain);
+                let same = |does: &Does| {
+                    matches!(does, Does::Drops { certain: one, promised: other, .. }
+                        if (*one, *other) == (certain, promised))
+                };
                 known.chain == base.name && known.hook == Some(hook) && same(&known.does)
             });
             let at = at.unwrap_or_else(|| {
-                let does = Does::Drops { changes: Changes::default(), certain };
+                let does = Does::Drops { changes: Changes::default(), certain, promised };
                 self.0.push(Foreign { chain: base.name.clone(), hook: Some(hook), does });
                 self.0.len() - 1
             });

@@ -128,6 +128,7 @@ pub(super) fn compare(
                     broad: false,
                     never: &never,
                     most: MOST,
+                    among: None,
                 };
                 let (found, all) = parts(space, set, knife);
                 changes.more |= !all;

@@ -30,6 +30,8 @@ pub(super) struct Knife<'a> {
     pub(super) never: &'a Never,
     /// So many parts at most.
     pub(super) most: usize,
+    /// Of what examples are, where some are to be preferred.
+    pub(super) among: Option<Node>,
 }
 
 /// So many kinds are told one by one, also where they are all that there are.
@@ -83,7 +85,7 @@ struct Piece {
 
 impl View {
     fn parts(self, space: &mut Space, set: Node, sharp: Sharp<'_>) -> (Vec<Part>, bool) {
-        let Knife { place, never, .. } = sharp.knife;
+        let Knife { place, never, among, .. } = sharp.knife;
         let family = space.family();
         let (mut pieces, all) = self.pieces(space, set, sharp);
         pieces.sort_by(|a, b| b.about.size().total_cmp(&a.about.size()));
@@ -91,9 +93,12 @@ impl View {
         let mut known = Node::FALSE;
         for piece in pieces {
             let mut example = space.and(set, piece.share.picked);
+            let better = among.map(|among| space.and(example, among)).filter(|better| !better.is_empty());
+            example = better.unwrap_or(example);
             for (field, value) in piece.region.example.values() {
                 if self.is_who(field) {
-                    example = space.fixed(example, field, *value);
+                    let fixed = space.fixed(example, field, *value);
+                    example = if better.is_some() && fixed.is_empty() { example } else { fixed };
                 }
             }
             // What was told as `anything` from those and others needs no word.

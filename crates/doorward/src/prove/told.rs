@@ -4,8 +4,9 @@ use super::about::What;
 use super::changes::{Change, Changes, Kind};
 use super::names::{Called, Names};
 use crate::meaning::Connection;
-use crate::net::Family;
+use crate::net::{Family, Prefix};
 use crate::resolve::model::Way;
+use std::collections::BTreeSet;
 
 /// What is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,9 +155,27 @@ fn add<'a>(all: &mut Vec<Worded<'a>>, mut one: Worded<'a>) {
         }
         break;
     }
+    if let Some(known) = all.iter_mut().find(|known| complement(known, &one)) {
+        known.peers.words = format!("{}, {}", known.peers.words, one.peers.words);
+        known.families.extend(&one.families);
+        return;
+    }
     if !one.what.is_empty() {
         all.push(one);
     }
+}
+
+/// Whether the same is said of addresses of either family: `from 203.0.113.7, 2001:db8::7` is one line, as it is one
+/// sentence.
+fn complement(known: &Worded, one: &Worded) -> bool {
+    let addresses = |peers: &Called| peers.words.split(", ").all(|word| Prefix::parse(word).is_ok());
+    let whats = |one: &Worded| one.what.iter().map(|what| what.words.clone()).collect::<BTreeSet<_>>();
+    matches!((known.families.as_slice(), one.families.as_slice()), ([known], [one]) if known != one)
+        && (known.change.kind, known.change.way) == (one.change.kind, one.change.way)
+        && (&known.place, &known.limit, &known.ends) == (&one.place, &one.limit, &one.ends)
+        && addresses(&known.peers)
+        && addresses(&one.peers)
+        && whats(known) == whats(one)
 }
 
 /// A connection of the first kind, of those who are meant. Where something was translated, the example stays what

@@ -14,6 +14,8 @@ pub struct Edited {
     pub text: String,
     /// Where it changed: a line, counted from 1.
     pub line: usize,
+    /// The sentence that stood there and is said by the new one, too.
+    pub replaced: Option<String>,
 }
 
 /// The sentence stands there already.
@@ -30,11 +32,15 @@ pub struct NotThere {
     pub nearest: Option<(usize, String)>,
 }
 
-/// Puts a sentence behind its kin: the last of the same verb and way, else of the same verb, else at the end.
+/// Puts a sentence behind its kin: the last of the same verb and way, else of the same verb, else at the end. One that
+/// says the same but for the ports that it opens for data is replaced where it stands, with its comment.
 pub fn insert(tree: &Tree, sentence: &Sentence) -> Result<Edited, AlreadyThere> {
     let canonical = write::sentence(sentence);
     if let Some(same) = tree.sentences().iter().find(|other| write::sentence(other) == canonical) {
         return Err(AlreadyThere { line: line_of(tree.text(), same.span.start as usize) });
+    }
+    if let Some(edited) = replaced(tree, sentence) {
+        return Ok(edited);
     }
     let (verb, way) = kin(sentence);
     let last = |fits: &dyn Fn(&Sentence) -> bool| tree.sentences().iter().rposition(fits);
@@ -58,7 +64,30 @@ pub fn insert(tree: &Tree, sentence: &Sentence) -> Result<Edited, AlreadyThere> 
     out.push_str(&canonical);
     out.push_str(newline);
     out.push_str(text.get(at..).unwrap_or(""));
-    Ok(Edited { text: out, line })
+    Ok(Edited { text: out, line, replaced: None })
+}
+
+/// `allow ftp` becomes `allow ftp passive 50000-50100`: nothing that it said is lost. Nothing where other words stand
+/// in the way.
+fn replaced(tree: &Tree, sentence: &Sentence) -> Option<Edited> {
+    let mut without = sentence.clone();
+    match &mut without.kind {
+        SentenceKind::Rule(rule) if rule.passive.is_some() => (rule.passive, rule.helper) = (None, None),
+        _ => return None,
+    }
+    let old = write::sentence(&without);
+    let at = tree.sentences().iter().position(|other| write::sentence(other) == old)?;
+    let line = tree.lines().iter().find(|line| line.sentence == Some(at))?;
+    let tokens = tree.tokens(line.tokens.clone());
+    let first = tokens.iter().position(|token| token.speaks())?;
+    let last = tokens.iter().rposition(|token| token.speaks())?;
+    if tokens[first..=last].iter().any(|token| token.kind == Kind::Comment) {
+        return None;
+    }
+    let (start, end) = (tokens[first].start as usize, tokens[last].end as usize);
+    let (before, behind) = (tree.text().get(..start)?, tree.text().get(end..)?);
+    let text = [before, &write::sentence(sentence), behind].concat();
+    Some(Edited { text, line: line_of(tree.text(), start), replaced: Some(old) })
 }
 
 /// The first word of a sentence, and its way.
@@ -97,7 +126,7 @@ pub fn remove(tree: &Tree, sentence: &Sentence) -> Result<Edited, NotThere> {
         first = Some(first.map_or(line, |first: usize| first.min(line)));
         tree = parse(tree.file(), &text).0;
     }
-    Ok(Edited { text: tree.text().to_owned(), line: first.unwrap_or(1) })
+    Ok(Edited { text: tree.text().to_owned(), line: first.unwrap_or(1), replaced: None })
 }
 
 /// What is to be taken out.

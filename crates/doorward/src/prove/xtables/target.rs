@@ -1,7 +1,9 @@
 //! What targets do: end the walk, change marks and bytes that later rules ask about, or nothing that matters here.
 
 use super::super::lower::{BYTES, Becomes, Lowering, Op, Overwritten};
+use super::super::translated::UNUSUAL;
 use super::network;
+use crate::net::{How, Translated};
 use crate::ruleset::{MetaKey, Verdict};
 use crate::space::{Bit, Field, Pred};
 use crate::xt::{ConnmarkSet, Hops, Masked, Shift, Target, Tproxy};
@@ -18,7 +20,11 @@ impl Lowering<'_, '_, '_> {
             }
             // What a translation leads to is a matter of its own; in its chain it ends the walk.
             T::Dnat(_) | T::Snat(_) | T::Masquerade(_) | T::Netmap(_) | T::Redirect(_) => {
-                self.effect(format_args!("{found:?}"));
+                if self.stand.slice.nat {
+                    self.ops.push(Op::Translate(vec![(Pred::Const(true), led(found).into())]));
+                } else {
+                    self.effect(format_args!("{found:?}"));
+                }
                 self.ops.push(Op::Verdict(Verdict::Accept));
             }
             T::Queue(_) => self.ops.push(Op::Verdict(Verdict::Queue)),
@@ -213,4 +219,18 @@ fn taken(other: &Field, cleared: u32, mask: u32, shift: Shift, bit: u8) -> Becom
         (false, Some(from)) => Becomes::Xor(other.clone(), from.into()),
         (false, None) => Becomes::Same,
     }
+}
+
+/// A translation in words: to one end, as nft would say it, or in a way that is not told.
+fn led(found: &Target) -> String {
+    let one = |(first, last): &(_, _)| (first == last).then_some(*first);
+    if let Target::Dnat(to) = found
+        && (to.base, to.flags) == (None, 0)
+        && let Some(addr) = to.addrs.as_ref().and_then(one)
+        && let Some(port) =
+            to.ports.map_or(Some(None), |(first, last)| (first == last).then_some(Some(first)))
+    {
+        return Translated { how: How::Destination, addr: Some(addr), port }.to_string();
+    }
+    format!("{UNUSUAL} {found:?}")
 }
