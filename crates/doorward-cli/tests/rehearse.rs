@@ -1,6 +1,6 @@
 //! A rehearsal agrees where the kernel keeps the promise, for root and for anybody, and disagrees where it does not.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic)]
 
 #[path = "../../../tests/support/skip.rs"]
 mod skip;
@@ -201,6 +201,7 @@ fn another_policy_in_the_kernel_is_found() {
     let stage = Stage::new("sabotage");
     let policy = stage.policy("true.dw", TRUE);
     agrees(&stage.rehearse(false, &["--load-instead", &policy, &policy]));
+    let mut shown = 0;
     for (name, from, to, door) in [
         ("no-ping", "allow ping\n", "", "allow ping"),
         ("ssh-for-all", "ssh from 203.0.113.0/24", "ssh", "allow ssh from 203.0.113.0/24"),
@@ -228,7 +229,26 @@ fn another_policy_in_the_kernel_is_found() {
         let found = json["disagreements"].as_array().unwrap();
         let names_it = |one: &Value| one["words"].as_str().unwrap().contains(door);
         assert!(found.iter().any(names_it), "{name}: {json:#}");
+        shown += counterexamples(name, &json);
     }
+    println!("{shown} counterexamples sent as packets, and each does what is said of it");
+}
+
+/// What `plan` and `verify` show that the loaded policy is not the promised one: each such packet was sent, and the
+/// kernel did with it what they say. How many there were.
+#[cfg(debug_assertions)]
+fn counterexamples(name: &str, json: &Value) -> usize {
+    let said = |door: &&Value| {
+        let words = door["words"].as_str().unwrap();
+        words.starts_with("plan: ") || words.starts_with("verify: ")
+    };
+    let doors: Vec<&Value> = json["doors"].as_array().unwrap().iter().filter(said).collect();
+    assert!(!doors.is_empty(), "{name}: no packet shows it: {json:#}");
+    for door in &doors {
+        assert_eq!(door["agrees"], false, "{name}: the kernel does not do what is said: {door}");
+        assert!(["ipv4", "ipv6"].iter().any(|family| door[family]["untried"] == 0), "{name}: {door}");
+    }
+    doors.len()
 }
 
 /// The same for what is translated: another end, none, and more than is said.

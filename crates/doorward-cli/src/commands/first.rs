@@ -112,8 +112,8 @@ fn try_it(args: &Args, text: &str, goes_on: bool, state: &Path, terminal: &mut T
 /// Real packets in a throw-away network: whether the kernel does what is promised. None where that cannot be had.
 fn rehearsed(policy: &Sound, json: bool, terminal: &mut Terminal) -> Result<Option<bool>, Stop> {
     let table = compile::compile(&policy.resolved, &Compiling::default());
-    let options = rehearse::Options { limits: false };
-    let done = rehearse::rehearse(&policy.resolved, &table, options, |step| terminal.progress(step, false));
+    let options = rehearse::Options::default();
+    let done = rehearse::rehearse(&policy.resolved, &table, &options, |step| terminal.progress(step, false));
     match done {
         Ok(rehearsal) if rehearsal.agrees() => {
             if !json {

@@ -9,17 +9,15 @@ use crate::rehearse::{self, Options, Rehearsal};
 use crate::terminal::Terminal;
 use crate::text::{Line, Tone};
 use doorward::compile::{self, Options as Compiling};
-use doorward::ruleset::Table;
+use doorward::resolve::model::Resolved;
 
 pub(super) fn run(args: &Rehearse, terminal: &mut Terminal) -> Outcome {
     let json = args.policy.output.json;
     let resolved = policy::need(&Disk::new(&args.policy.file), json, terminal)?.resolved;
-    let table = match other(args, terminal)? {
-        Some(table) => table,
-        None => compile::compile(&resolved, &Compiling::default()),
-    };
-    let options = Options { limits: args.limits };
-    let rehearsal = rehearse::rehearse(&resolved, &table, options, |step| terminal.progress(step, false))
+    let instead = other(args, terminal)?;
+    let table = compile::compile(instead.as_ref().unwrap_or(&resolved), &Compiling::default());
+    let options = Options { limits: args.limits, instead };
+    let rehearsal = rehearse::rehearse(&resolved, &table, &options, |step| terminal.progress(step, false))
         .map_err(|failure| {
             let told = Failure::new(Exit::System, failure.message());
             failure.ways_out().into_iter().fold(told, Failure::way_out)
@@ -47,14 +45,13 @@ fn show(rehearsal: &Rehearsal, terminal: &mut Terminal) {
 
 /// A rehearsal that could not disagree would be worth nothing: builds for tests can load another policy.
 #[cfg(debug_assertions)]
-fn other(args: &Rehearse, terminal: &mut Terminal) -> Result<Option<Table>, Stop> {
+fn other(args: &Rehearse, terminal: &mut Terminal) -> Result<Option<Resolved>, Stop> {
     let Some(file) = &args.load_instead else { return Ok(None) };
-    let resolved = policy::need(&Disk::new(file), args.policy.output.json, terminal)?.resolved;
-    Ok(Some(compile::compile(&resolved, &Compiling::default())))
+    Ok(Some(policy::need(&Disk::new(file), args.policy.output.json, terminal)?.resolved))
 }
 
 #[cfg(not(debug_assertions))]
 #[expect(clippy::unnecessary_wraps, reason = "builds for tests can fail here")]
-fn other(_: &Rehearse, _: &mut Terminal) -> Result<Option<Table>, Stop> {
+fn other(_: &Rehearse, _: &mut Terminal) -> Result<Option<Resolved>, Stop> {
     Ok(None)
 }

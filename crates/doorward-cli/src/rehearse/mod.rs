@@ -29,10 +29,12 @@ use std::time::Instant;
 const USERS: usize = 24;
 
 /// What to rehearse besides what always is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     /// Spend limits with real connections, and see the next one refused.
     pub(crate) limits: bool,
+    /// What is loaded is this policy: what shows that is tried as well.
+    pub(crate) instead: Option<Resolved>,
 }
 
 /// Why there was no rehearsal.
@@ -104,12 +106,12 @@ pub(crate) enum Fate {
 pub(crate) fn rehearse(
     policy: &Resolved,
     table: &Table,
-    options: Options,
+    options: &Options,
     mut progress: impl FnMut(&str),
 ) -> Result<Rehearsal, Failure> {
     let begin = Instant::now();
     let places = Places::of(policy);
-    let plan = plan::plan(policy, &places);
+    let plan = plan::plan(policy, &places, options.instead.as_ref());
     let mut fates: Vec<Option<Fate>> = plan
         .probes
         .iter()
@@ -125,7 +127,7 @@ pub(crate) fn rehearse(
     let mut packets = 0;
     let mut lab = Lab::build(&places, root, is_root)?;
     packets += rounds::run(&mut lab, &plan, &places, table, &mut fates, &mut progress)?;
-    let talks = talk::talk(&mut lab, policy, &plan, &places, options, &mut progress)?;
+    let talks = talk::talk(&mut lab, policy, &plan, &places, options.limits, &mut progress)?;
     packets += talks.packets;
     drop(lab);
     if !is_root {

@@ -3,12 +3,12 @@
 use super::led;
 use super::place::{CONTAINER_PORT, Pair, Places, example};
 use crate::side::BySide;
-use doorward::compile::Options;
+use doorward::compile::{Options, compile};
 use doorward::meaning::{
     Addressed, Connection, Decider, Host, Judgement, Limits, Owner, Packet, Path, judge,
 };
-use doorward::net::{Family, IcmpType, PortRange, Proto};
-use doorward::prove::{self, Answer};
+use doorward::net::{AddrSet, Family, IcmpType, PortRange, Prefix, Proto};
+use doorward::prove::{self, Answer, Change, InTurn, Side};
 use doorward::report::Origin;
 use doorward::resolve::model::{Accounts, Peers, Resolved, Scope, Traffic, Verdict, Way};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +58,7 @@ enum Part {
 }
 
 /// Chooses.
-pub(super) fn plan(policy: &Resolved, places: &Places) -> Plan {
+pub(super) fn plan(policy: &Resolved, places: &Places, instead: Option<&Resolved>) -> Plan {
     let mut planner = Planner::new(policy, places);
     planner.sentences();
     planner.translations();
@@ -66,6 +66,9 @@ pub(super) fn plan(policy: &Resolved, places: &Places) -> Plan {
     planner.defaults();
     planner.built_ins();
     planner.expectations();
+    if let Some(other) = instead {
+        planner.counterexamples(other);
+    }
     planner.finish()
 }
 
@@ -513,6 +516,49 @@ impl<'a> Planner<'a> {
                 self.try_promised(Some(&expect.origin), &words, Part::Named, connection, &judgement);
             }
         }
+    }
+
+    /// The packets with which `plan` and `verify` show that another policy, which is loaded instead, is not this one.
+    fn counterexamples(&mut self, other: &Resolved) {
+        let own = AddrSet::new(self.host.own.iter().copied().map(Prefix::host), []);
+        let plan = prove::changes(Side::Policy(self.policy), Side::Policy(other), &own, &InTurn);
+        let (options, held) = (Options::default(), compile(other, &Options::default()));
+        let drift = prove::drift(self.policy, &options, &held, &own, &BTreeMap::new(), &InTurn);
+        let (Ok(plan), Ok(drift)) = (plan, drift) else {
+            self.left_out.push("of the other policy nothing is proven".to_owned());
+            return;
+        };
+        let told = |one: Change| (format!("{:?} {}", one.kind, one.traffic.words()), one.example);
+        let by_plan = plan.list.into_iter().map(|one| ("plan", told(one)));
+        let by_verify = drift.changes.list.into_iter().map(|one| ("verify", told(one)));
+        let besides = drift.besides.into_iter().map(|one| ("verify", (one.what, one.example)));
+        for (who, (what, example)) in by_plan.chain(by_verify).chain(besides) {
+            self.subject += 1;
+            let words = format!("{who}: {what}");
+            let connection = self.abroad(example);
+            let judgement = self.judge(&connection);
+            let otherwise = judge(other, &self.host, &connection, Limits::Unspent).verdict;
+            let arrives = self.followed(connection.clone()) == (connection.clone(), false);
+            if arrives && otherwise != judgement.verdict {
+                self.try_promised(None, &words, Part::Named, connection, &judgement);
+            } else {
+                self.left_out.push(format!("{words}: no first packet shows it"));
+            }
+        }
+    }
+
+    /// A connection that leaves goes to somebody else: what stands for anybody may be this host's own here.
+    fn abroad(&self, mut connection: Connection) -> Connection {
+        let family = Family::of(connection.to);
+        let to = match connection.path {
+            Path::Out { .. } => self.places.anyone,
+            Path::Forward { addressed: None, .. } => self.places.container,
+            _ => return connection,
+        };
+        if self.host.own.contains(&connection.to) {
+            connection.to = to.of(family);
+        }
+        connection
     }
 }
 

@@ -5,7 +5,7 @@ use super::led;
 use super::meter;
 use super::place::Places;
 use super::plan::{Door, Plan};
-use super::{Failure, Fate, Options};
+use super::{Failure, Fate};
 use doorward::meaning::{
     Connection, Decider, Host, Judgement, Limits, Owner, Packet, Path, judge, translate,
 };
@@ -36,7 +36,7 @@ pub(super) fn talk(
     policy: &Resolved,
     plan: &Plan,
     places: &Places,
-    options: Options,
+    limits: bool,
     progress: &mut impl FnMut(&str),
 ) -> Result<Talks, Failure> {
     progress("opening connections through the policy");
@@ -59,7 +59,7 @@ pub(super) fn talk(
     }
     for rule in policy.rules.iter().filter(|rule| rule.ways.contains(&Way::In)) {
         if let Some(limit) = rule.limit {
-            talker.limit(rule, limit, options)?;
+            talker.limit(rule, limit, limits)?;
         }
     }
     let mut talks = talker.talks;
@@ -144,7 +144,7 @@ impl Talker<'_> {
     }
 
     /// Spends a limit with real handshakes: as many as the bucket holds pass, and the next does not.
-    fn limit(&mut self, rule: &Rule, limit: Limit, options: Options) -> Result<(), Failure> {
+    fn limit(&mut self, rule: &Rule, limit: Limit, limits: bool) -> Result<(), Failure> {
         let tcp = rule.traffic.iter().find_map(|traffic| match traffic {
             Traffic::Ports(Proto::TCP, range) => Some(range.first()),
             _ => None,
@@ -158,7 +158,7 @@ impl Talker<'_> {
             if !decides(&self.judge(&of, Limits::Unspent)) {
                 continue;
             }
-            if !options.limits {
+            if !limits {
                 self.talks
                     .left_out
                     .push(format!("{}: its limit was not spent: `--limits` does", rule.origin));

@@ -16,7 +16,7 @@ fn policy() -> Resolved {
 }
 
 fn try_with(table: &Table) -> Rehearsal {
-    rehearse(&policy(), table, Options::default(), |_| ())
+    rehearse(&policy(), table, &Options::default(), |_| ())
         .unwrap_or_else(|failure| panic!("{}", failure.message()))
 }
 
