@@ -9,8 +9,12 @@ use doorward::syntax::ast::{Scope, SentenceKind};
 use doorward_kernel::link::{Address, Link, Links};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
+
+/// Addresses far away, to which the system is asked for the way; nothing is sent.
+const FAR: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1)), IpAddr::V6(Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 0))];
 
 /// What is asked of the host for one policy.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -52,10 +56,12 @@ impl Around {
     pub(crate) fn wiring<'a>(&self, route: &'a dyn Fn(IpAddr) -> Option<String>) -> Wiring<'a> {
         let name = |index: &u32| self.interfaces.get(index).cloned();
         let networks = self.networks.iter().filter_map(|(network, index)| Some((*network, name(index)?)));
+        // The bridge of a host of virtual machines may be how it reaches the world itself.
+        let out: Vec<String> = FAR.iter().filter_map(|addr| route(*addr)).collect();
         Wiring {
             own: self.own(),
             interfaces: self.interfaces.values().cloned().collect(),
-            bridges: self.bridges.iter().cloned().collect(),
+            bridges: self.bridges.iter().filter(|name| !out.contains(name)).cloned().collect(),
             networks: networks.collect(),
             route,
         }

@@ -40,7 +40,7 @@ impl Others {
 /// A sentence besides those of `init`, what others do, how `verify` ends, and the path that it is about.
 type Case = (&'static str, &'static str, Option<Others>, i32, Option<&'static Path>);
 
-const FOR_BOTH: [Case; 10] = [
+const FOR_BOTH: [Case; 13] = [
     ("the policy of `init`", "", None, 0, Some(&PATHS[6])),
     ("a published port", "allow published 8080/tcp", None, 0, Some(&PATHS[0])),
     ("the container's own address", "allow forward 80/tcp to 172.17.0.2, fd17::2", None, 0, Some(&PATHS[3])),
@@ -80,6 +80,34 @@ const FOR_BOTH: [Case; 10] = [
             "table inet evil { chain f { type filter hook forward priority 10; iifname docker0 oifname eth0 drop; }; }",
         )),
         1,
+        Some(&PATHS[6]),
+    ),
+    (
+        "somebody refuses what is from no network of the bridge, as libvirt does",
+        "",
+        Some(Others::Nft(
+            "table inet virt { chain f { type filter hook forward priority 10; \
+             iifname docker0 ip saddr != 172.17.0.0/16 drop; iifname docker0 ip6 saddr != fd17::/64 drop; }; }",
+        )),
+        0,
+        Some(&PATHS[6]),
+    ),
+    (
+        "somebody shuts what passes by default",
+        "default allow forward",
+        Some(Others::Nft(
+            "table inet evil { chain f { type filter hook forward priority 10; policy drop; }; }",
+        )),
+        1,
+        Some(&PATHS[6]),
+    ),
+    (
+        "somebody shuts a port of the host to which nothing is led",
+        "",
+        Some(Others::Nft(
+            "table inet mine { chain i { type filter hook input priority 10; tcp dport 9999 drop; }; }",
+        )),
+        0,
         Some(&PATHS[6]),
     ),
     (

@@ -3,7 +3,7 @@
 use super::question::{About, Account, Question};
 use super::wrong::Wrong;
 use crate::meaning::{Addressed, Connection, Owner, Packet, Path};
-use crate::net::{Family, IcmpType};
+use crate::net::{Family, IcmpType, is_link_local};
 use crate::report::suggest;
 use crate::syntax::ast::Way;
 use std::collections::BTreeMap;
@@ -319,11 +319,4 @@ fn container(family: Family) -> IpAddr {
 /// Whether a packet can have both: of one family, and what stays on the link with what does.
 fn is_near(addr: IpAddr, far: IpAddr) -> bool {
     Family::of(addr) == Family::of(far) && is_link_local(addr) == is_link_local(far)
-}
-
-fn is_link_local(addr: IpAddr) -> bool {
-    match addr {
-        IpAddr::V4(four) => four.is_link_local(),
-        IpAddr::V6(six) => six.is_unicast_link_local(),
-    }
 }

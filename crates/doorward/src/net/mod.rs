@@ -46,6 +46,15 @@ impl Family {
     }
 }
 
+/// Whether an address means something on one link only (RFC 3927, RFC 4291).
+#[must_use]
+pub const fn is_link_local(addr: std::net::IpAddr) -> bool {
+    match addr {
+        std::net::IpAddr::V4(four) => four.is_link_local(),
+        std::net::IpAddr::V6(six) => six.is_unicast_link_local(),
+    }
+}
+
 impl std::fmt::Display for Family {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -9,7 +9,7 @@ use super::program::{Facts, Program};
 use super::run::NotJudged;
 use crate::meaning::sets::{self, Place};
 use crate::meaning::translate;
-use crate::net::{AddrSet, Family, Prefix, Proto};
+use crate::net::{AddrSet, Family, Prefix, Proto, is_link_local};
 use crate::resolve::model::{Resolved, Translation, Verdict, Way};
 use crate::ruleset::{Hook, Table};
 use crate::space::{Field, Node, Pred, Space, Terms, name_value, state};
@@ -22,7 +22,7 @@ pub struct Wiring<'a> {
     pub own: AddrSet,
     /// Names of all its interfaces.
     pub interfaces: Vec<String>,
-    /// Those that are bridges.
+    /// Those that are bridges with somebody behind them, not the way to everybody else.
     pub bridges: Vec<String>,
     /// Networks that are reached without a router, with their interfaces.
     pub networks: Vec<(Prefix, String)>,
@@ -36,8 +36,18 @@ pub(super) struct Led {
     proto: u8,
     ports: Vec<(u128, u128)>,
     arriving: Vec<(u128, u128)>,
-    /// None where it cannot be told.
-    to: Option<(IpAddr, Option<u16>)>,
+    to: To,
+}
+
+/// To whom it is led.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum To {
+    /// To an address, and a port if it is another one.
+    Host(IpAddr, Option<u16>),
+    /// To this host itself.
+    Here(Option<u16>),
+    /// It cannot be told.
+    Anywhere,
 }
 
 /// So many ports that keep their number are told apart.
@@ -54,15 +64,19 @@ impl Led {
     ) -> Result<Vec<Led>, NotJudged> {
         let mut led = Vec::new();
         for one in &policy.nat {
-            let Translation::Publish { ports, to } = &one.what else { continue };
-            if Family::of(to.ip()) == family {
-                led.extend(ports.iter().map(|(proto, range)| Led {
-                    proto: proto.0,
-                    ports: vec![(range.first().into(), range.last().into())],
-                    arriving: vec![(0, u128::MAX)],
-                    to: Some((to.ip(), Some(to.port()))),
-                }));
-            }
+            let (ports, to) = match &one.what {
+                Translation::Publish { ports, to } if Family::of(to.ip()) == family => {
+                    (ports, To::Host(to.ip(), Some(to.port())))
+                }
+                Translation::Redirect { ports, to } => (ports, To::Here(Some(*to))),
+                Translation::Publish { .. } | Translation::Masquerade { .. } => continue,
+            };
+            led.extend(ports.iter().map(|(proto, range)| Led {
+                proto: proto.0,
+                ports: vec![(range.first().into(), range.last().into())],
+                arriving: vec![(0, u128::MAX)],
+                to,
+            }));
         }
         let mut terms = Terms::new(family);
         let protos = [Proto::TCP, Proto::UDP, Proto::SCTP].map(|proto| proto.0);
@@ -101,7 +115,7 @@ impl Led {
             terms.equals(&Field::Protocol, self.proto.into()),
             terms.within(&Field::AddressedPort, self.ports.clone()),
         ];
-        if let Some((addr, port)) = self.to {
+        if let To::Host(addr, port) = self.to {
             // What nobody can send on was never promised to arrive.
             let Some(oif) = (wiring.route)(addr) else { return (Pred::Const(false), Pred::Const(false)) };
             let host = Arc::new(AddrSet::new([Prefix::host(addr)], []));
@@ -112,6 +126,21 @@ impl Led {
         let arriving = terms.within(&Field::Iif, self.arriving.clone());
         let told = Pred::all(all);
         (told.clone(), Pred::all([told, arriving]))
+    }
+
+    /// What of it comes to this host itself.
+    fn here(&self, wiring: &Wiring<'_>, terms: &mut Terms) -> Pred {
+        let port = match self.to {
+            To::Host(addr, _) if !wiring.own.contains(addr) => return Pred::Const(false),
+            To::Host(_, port) | To::Here(port) => self.port(port, terms),
+            To::Anywhere => Pred::Const(true),
+        };
+        Pred::all([
+            terms.equals(&Field::Protocol, self.proto.into()),
+            terms.within(&Field::AddressedPort, self.ports.clone()),
+            terms.within(&Field::Iif, self.arriving.clone()),
+            port,
+        ])
     }
 
     /// The port that gets it.
@@ -131,13 +160,22 @@ impl Led {
 }
 
 /// `leads this to 172.17.0.2 port 80`, as proofs call it.
-fn end(words: &str) -> Option<(IpAddr, Option<u16>)> {
-    let mut words = words.strip_prefix("leads this to ")?.split(' ');
-    let addr = words.next()?.parse().ok()?;
-    match (words.next(), words.next()) {
-        (None, _) => Some((addr, None)),
-        (Some("port"), Some(port)) => Some((addr, Some(port.parse().ok()?))),
-        _ => None,
+fn end(words: &str) -> To {
+    let Some(words) = words.strip_prefix("leads this to ") else { return To::Anywhere };
+    let own = words.strip_prefix("its own address, to ");
+    if own == Some("the same port") {
+        return To::Here(None);
+    }
+    let (addr, port) = match own {
+        Some(rest) => (None, Some(rest)),
+        None => words.split_once(' ').map_or((Some(words), None), |(addr, rest)| (Some(addr), Some(rest))),
+    };
+    let port = port.map(|port| port.strip_prefix("port ").and_then(|port| port.parse().ok()));
+    match (addr.map(str::parse), port) {
+        (Some(Ok(addr)), None) => To::Host(addr, None),
+        (Some(Ok(addr)), Some(Some(port))) => To::Host(addr, Some(port)),
+        (None, Some(Some(port))) => To::Here(Some(port)),
+        _ => To::Anywhere,
     }
 }
 
@@ -167,7 +205,11 @@ impl Promise {
             // All that comes in and goes out. What is addressed to those behind a bridge does not come in.
             let field = if place.translated { Field::AddressedTo } else { Field::Destination };
             let comes = place.hook == Hook::Input;
-            let there = if comes { wiring.behind_none(&field, terms) } else { Pred::Const(true) };
+            let mut there = if comes { wiring.behind_none(&field, terms) } else { Pred::Const(true) };
+            if comes && place.translated {
+                let here: Vec<Pred> = led.iter().map(|one| one.here(wiring, terms)).collect();
+                there = Pred::all([there, Pred::any(here)]);
+            }
             return Promise { out: nothing(), said: Pred::Const(true), there, led: None };
         }
         let (mut said, mut out) = (Vec::new(), Vec::new());
@@ -177,6 +219,9 @@ impl Promise {
             list.push(about);
         }
         let way = if place.translated { Way::Published } else { Way::Forward };
+        if !place.translated && policy.defaults.of(way).verdict == Verdict::Allow {
+            out.push(Pred::Const(true));
+        }
         for expect in policy.expects.iter().filter(|expect| expect.allowed && expect.way == way) {
             said.push(sets::asked(&expect.traffic, &expect.scope, place, terms));
         }
@@ -186,7 +231,11 @@ impl Promise {
         let led = place.translated.then(|| {
             there = Pred::all([there.clone(), wiring.behind_none(&Field::AddressedTo, terms)]);
             [true, false].map(|known| {
-                let mine = led.iter().filter(|one| one.to.is_some() == known);
+                let mine = led.iter().filter(|one| match one.to {
+                    To::Host(..) => known,
+                    To::Anywhere => !known,
+                    To::Here(_) => false,
+                });
                 let (told, comes): (Vec<Pred>, Vec<Pred>) = mine.map(|one| one.at(wiring, terms)).unzip();
                 (Pred::any(told), Pred::any(comes))
             })
@@ -251,11 +300,21 @@ impl Promise {
 }
 
 impl Wiring<'_> {
-    /// What leaves to others than those behind a bridge.
+    /// What leaves to others than those behind a bridge. What comes from behind one comes from its network.
     fn leaves(&self, terms: &mut Terms) -> Pred {
-        let bridges = self.bridges.iter().map(|name| interface(name)).collect();
-        let bridges = terms.within(&Field::Oif, bridges);
-        Pred::all([bridges.negated(), self.behind_none(&Field::Destination, terms)])
+        let bridges: Vec<(u128, u128)> = self.bridges.iter().map(|name| interface(name)).collect();
+        let to = terms.within(&Field::Oif, bridges.clone()).negated();
+        let mut from = vec![terms.within(&Field::Iif, bridges).negated()];
+        let behind = self.networks.iter().filter(|(network, name)| {
+            // What is local to a link goes nowhere else.
+            self.bridges.contains(name) && !is_link_local(network.addr())
+        });
+        for (network, name) in behind {
+            let network = Arc::new(AddrSet::new([*network], []));
+            let inside = terms.addresses(&Field::Source, &network);
+            from.push(Pred::all([terms.equals(&Field::Iif, name_value(name)), inside]));
+        }
+        Pred::all([to, Pred::any(from), self.behind_none(&Field::Destination, terms)])
     }
 
     /// What is not addressed to those behind a bridge. The host itself is not behind its own.
