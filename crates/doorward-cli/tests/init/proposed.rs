@@ -31,6 +31,9 @@ fn ftp_with_its_ports_for_data() {
     let mut told = String::new();
     for (program, file, text) in [
         ("vsftpd", "/etc/vsftpd.conf", "listen=YES\npasv_min_port=50000\npasv_max_port=50100\n"),
+        // Something else listens there, which was to stay shut.
+        ("vsftpd", "/etc/vsftpd.conf", "pasv_min_port=1024\npasv_max_port=65535\n"),
+        ("vsftpd", "/etc/vsftpd.conf", "pasv_enable=NO\n"),
         ("vsftpd", "/etc/vsftpd.conf", "listen=YES\n#pasv_min_port=50000\n"),
         ("vsftpd", "/etc/hostname", "no file of its own\n"),
         ("proftpd", "/etc/proftpd/proftpd.conf", "<Global>\n  PassivePorts 49152 49200\n</Global>\n"),
@@ -40,6 +43,7 @@ fn ftp_with_its_ports_for_data() {
         let Some(host) = Host::new() else { return };
         let host = host.with(file, text);
         let _server = Server::new(&host, program);
+        let _other = TcpListener::bind("[::]:8443").unwrap();
         writeln!(told, "# {program}, and in {file}:\n#   {}", text.trim_end().replace('\n', "\n#   "))
             .unwrap();
         let policy = host.path("/etc/doorward/policy.dw");

@@ -8,6 +8,10 @@ use crate::syntax::format;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+/// So many ports for data are opened at most: those that IANA keeps for no service, 49152 to 65535, which manuals of
+/// FTP servers recommend. More would take in ports of services that come later.
+const MOST_DATA: u16 = 1 << 14;
+
 /// What is known of the host besides who listens.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Around {
@@ -34,9 +38,11 @@ pub struct Passive {
     pub program: String,
     /// The range; none where it takes any port.
     pub range: Option<PortRange>,
+    /// Whether it refuses passive connections.
+    pub off: bool,
     /// The file that says so, or could.
     pub file: String,
-    /// What is set there.
+    /// What is set there, with `MIN` and `MAX` for the ports.
     pub set: String,
 }
 
@@ -102,7 +108,7 @@ impl Candidates {
         };
         let asked = |port: &&Port| port.outside && !is_ssh(port) && !for_guests(port);
         for port in audit.ports.iter().filter(asked) {
-            let (clause, data) = around.data_of(port);
+            let (clause, data) = around.data_of(port, audit);
             let why = format!("{}{data}", why(port));
             let candidate = Candidate { thing: things(port), clause, why, sort: named(port) };
             let list = match (port.published, candidate.sort) {
@@ -128,22 +134,54 @@ impl Candidate {
 
 impl Around {
     /// Which ports an FTP server takes for data, as a clause, and in words: without them clients log in and see nothing.
-    fn data_of(&self, port: &Port) -> (Option<String>, String) {
+    fn data_of(&self, port: &Port, audit: &Audit) -> (Option<String>, String) {
         const FTP: (Proto, u16) = (Proto::TCP, 21);
         if port.published || (port.proto, port.port) != FTP {
             return (None, String::new());
         }
-        // pure-ftpd has programs of several names, which begin alike.
-        let is_it = |one: &&Passive| port.programs.iter().any(|program| program.starts_with(&one.program));
-        match self.passive.iter().find(is_it) {
-            Some(Passive { range: Some(range), file, .. }) => {
-                (Some(format!("passive {range}")), format!("; {file} names its ports for data"))
-            }
-            Some(Passive { set, file, .. }) => {
-                (None, format!("; set {set} in {file}, then `allow ftp passive MIN-MAX`"))
-            }
-            None => (None, "; its ports for data need `allow ftp passive MIN-MAX`".to_owned()),
+        let is_it = |one: &&Passive| port.programs.iter().any(|program| one.is(program));
+        let Some(one) = self.passive.iter().find(is_it) else {
+            return (None, "; its ports for data need `allow ftp passive MIN-MAX`".to_owned());
+        };
+        if one.off {
+            return (None, String::new());
         }
+        let against = one.range.and_then(|range| self.against(range, one, audit));
+        if let (Some(range), None) = (one.range, &against) {
+            return (Some(format!("passive {range}")), format!("; {} names its ports for data", one.file));
+        }
+        let against = against.map(|against| format!("{against}: ")).unwrap_or_default();
+        let mut ranges =
+            (50_000..=65_000).step_by(1000).filter_map(|first| PortRange::new(first, first + 100));
+        let free = ranges.find(|range| self.against(*range, one, audit).is_none());
+        let (min, max) = free.map_or(("MIN".to_owned(), "MAX".to_owned()), |range| {
+            (range.first().to_string(), range.last().to_string())
+        });
+        let set = one.set.replace("MIN", &min).replace("MAX", &max);
+        (None, format!("; {against}set {set} in {}, then `allow ftp passive {min}-{max}`", one.file))
+    }
+
+    /// Why ports for data are not opened: with them whoever else listens there would be open, SSH to anyone, too.
+    fn against(&self, range: PortRange, server: &Passive, audit: &Audit) -> Option<String> {
+        let ssh = self.ssh.iter().find(|port| range.contains(**port)).map(|port| format!("{port}/tcp"));
+        let is_its = |port: &Port| {
+            !port.published && !port.programs.is_empty() && port.programs.iter().all(|one| server.is(one))
+        };
+        let is_other = |port: &&Port| {
+            port.proto == Proto::TCP && port.outside && range.contains(port.port) && !is_its(port)
+        };
+        if let Some(other) = ssh.or_else(|| audit.ports.iter().find(is_other).map(things)) {
+            return Some(format!("{other} listens among its ports for data, {range}"));
+        }
+        let too_many = range.last() - range.first() >= MOST_DATA;
+        too_many.then(|| format!("its ports for data, {range}, are too many to open"))
+    }
+}
+
+impl Passive {
+    /// pure-ftpd has programs of several names, which begin alike.
+    fn is(&self, program: &str) -> bool {
+        program.starts_with(&self.program)
     }
 }
 

@@ -229,43 +229,105 @@ fn proposals() {
     }
 }
 
-/// The ports for data are those that the server's own file says; where it says none, the line tells what to set.
+/// The ports for data are those that the server's own file says; where it says none, or too many, or others listen
+/// there, the line tells what to set.
 #[test]
 fn ftp_with_its_ports_for_data() {
     use super::{Around, Candidates, Passive, Wishes, propose};
-    let passive = |program: &str, range| Passive {
-        program: program.to_owned(),
-        range,
-        file: format!("/etc/{program}.conf"),
-        set: "its ports".to_owned(),
-    };
-    let around = Around {
-        passive: vec![
-            passive("vsftpd", crate::net::PortRange::new(50000, 50100)),
-            passive("pure-ftpd", None),
-        ],
-        ..Around::default()
-    };
-    for (program, line) in [
+    use crate::net::PortRange;
+    const NAMED: &str = "/etc/x.conf names its ports for data";
+    const SET: &str = "set from 50000 to 50100 in /etc/x.conf, then `allow ftp passive 50000-50100`";
+    let udp = |port| Listener { proto: Proto::UDP, ..listener(port, "::", "app") };
+    let data = |port| listener(port, "::", "vsftpd");
+    for (program, range, others, clause, why) in [
+        ("vsftpd", (50000, 50100), vec![], " passive 50000-50100", NAMED.to_owned()),
+        // Its own listener, one that nobody reaches, another protocol, and one beside it.
         (
             "vsftpd",
-            "allow ftp passive 50000-50100  # vsftpd listens; /etc/vsftpd.conf names its ports for data",
+            (50000, 50100),
+            vec![
+                data(50007),
+                listener(50001, "127.0.0.1", "app"),
+                udp(50002),
+                listener(50101, "::", "app"),
+            ],
+            " passive 50000-50100",
+            NAMED.to_owned(),
+        ),
+        ("vsftpd", (49152, 65535), vec![], " passive 49152-65535", NAMED.to_owned()),
+        (
+            "vsftpd",
+            (49151, 65535),
+            vec![],
+            "",
+            format!("its ports for data, 49151-65535, are too many to open: {SET}"),
         ),
         (
-            "pure-ftpd-mysql",
-            "allow ftp  # pure-ftpd-mysql listens; set its ports in /etc/pure-ftpd.conf, then `allow ftp passive MIN-MAX`",
+            "vsftpd",
+            (1024, 65535),
+            vec![listener(8443, "::", "app")],
+            "",
+            format!("2222/tcp listens among its ports for data, 1024-65535: {SET}"),
         ),
-        ("ftpd", "allow ftp  # ftpd listens; its ports for data need `allow ftp passive MIN-MAX`"),
+        (
+            "vsftpd",
+            (3000, 4000),
+            vec![listener(3306, "::", "mysqld")],
+            "",
+            format!("mysql listens among its ports for data, 3000-4000: {SET}"),
+        ),
+        // What is advised is free.
+        (
+            "vsftpd",
+            (50000, 50100),
+            vec![listener(50100, "203.0.113.9", "app")],
+            "",
+            "50100/tcp listens among its ports for data, 50000-50100: set from 51000 to 51100 in /etc/x.conf, \
+             then `allow ftp passive 51000-51100`"
+                .to_owned(),
+        ),
+        ("pure-ftpd-mysql", (0, 0), vec![], "", SET.to_owned()),
+        ("ftpd", (50000, 50100), vec![], "", "its ports for data need `allow ftp passive MIN-MAX`".to_owned()),
     ] {
-        let host = survey(vec![listener(21, "::", program)]);
+        let passive = |program: &str| Passive {
+            program: program.to_owned(),
+            range: PortRange::new(range.0, range.1).filter(|range| range.first() > 0),
+            off: false,
+            file: "/etc/x.conf".to_owned(),
+            set: "from MIN to MAX".to_owned(),
+        };
+        let around = Around {
+            ssh: vec![2222],
+            passive: vec![passive("vsftpd"), passive("pure-ftpd")],
+            ..Around::default()
+        };
+        let host = survey([vec![listener(21, "::", program)], others].concat());
         let candidates = Candidates::of(&audit(&host, &Doors::none()), &around);
         assert_eq!(candidates.open[0].thing, "ftp");
         let wishes = Wishes { open: vec!["ftp".to_owned()], ..Wishes::default() };
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         let text = propose(&around, &candidates, &wishes);
         let said = text.lines().find(|one| one.starts_with("allow ftp")).unwrap();
-        assert_eq!(squeezed(said), squeezed(line), "{text}");
+        assert_eq!(squeezed(said), format!("allow ftp{clause} # {program} listens; {why}"), "{text}");
         let shut = propose(&around, &candidates, &Wishes::default());
-        assert!(shut.contains(&format!("#   {}   (", line.split("  #").next().unwrap())), "{shut}");
+        assert!(shut.contains(&format!("#   allow ftp{clause}   (")), "{shut}");
     }
+}
+
+/// A server that refuses passive connections needs no ports for data, and nothing is to be set.
+#[test]
+fn ftp_without_ports_for_data() {
+    use super::{Around, Candidates, Passive};
+    let vsftpd = Passive {
+        program: "vsftpd".to_owned(),
+        range: crate::net::PortRange::new(50000, 50100),
+        off: true,
+        file: "/etc/vsftpd.conf".to_owned(),
+        set: "its ports".to_owned(),
+    };
+    let around = Around { passive: vec![vsftpd], ..Around::default() };
+    let host = survey(vec![listener(21, "::", "vsftpd")]);
+    let candidates = Candidates::of(&audit(&host, &Doors::none()), &around);
+    assert_eq!(candidates.open[0].clause, None);
+    assert_eq!(candidates.open[0].why, "vsftpd listens");
 }
