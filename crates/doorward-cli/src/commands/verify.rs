@@ -287,9 +287,7 @@ fn show_foreign(one: &Foreign, told: &[Told], terminal: &mut Terminal) {
             (Tone::Bad, "leaves connections untracked: replies are not known as such", example.as_ref())
         }
         Does::Marks => (Tone::Bad, "may change bits of the connection mark that are doorward's", None),
-        Does::Translates => {
-            (Tone::Faint, "translates destinations, judged where they lead", None)
-        }
+        Does::Translates => (Tone::Faint, "translates destinations, judged where they lead", None),
     };
     let chain = format!("chain {}", chain_name(&one.chain));
     terminal.lines(traffic::laid_out(&format!("{chain} {does}"), &chain, tone, 0));
