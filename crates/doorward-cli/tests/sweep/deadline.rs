@@ -156,11 +156,13 @@ fn confirms(count: usize, hosts: usize) {
     assert!(accepted.min(refused) > 0, "{accepted} {refused}");
 }
 
-/// Lets trials end with nobody there; how long after the deadline the old policy's door answered.
+/// Lets trials end with nobody there; how long after the deadline the old policy's door answered. It was late where it
+/// was seen shut: who asks may not be run for a while on a machine with much else to do.
 fn expiries(count: usize, hosts: usize, worst: Duration) {
     let Some(_) = Field::new() else { return };
     let next = AtomicUsize::new(0);
     let late: Mutex<Vec<Duration>> = Mutex::default();
+    let seen: Mutex<Duration> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..hosts {
             scope.spawn(|| {
@@ -179,6 +181,9 @@ fn expiries(count: usize, hosts: usize, worst: Duration) {
                             if *shut && open {
                                 *shut = false;
                                 late.lock().unwrap().push(asked.saturating_duration_since(until));
+                            } else if *shut {
+                                let mut seen = seen.lock().unwrap();
+                                *seen = seen.max(asked.saturating_duration_since(until));
                             }
                             assert!(asked < until + Duration::from_secs(3), "the door does not come back");
                         }
@@ -192,13 +197,14 @@ fn expiries(count: usize, hosts: usize, worst: Duration) {
     });
     let mut late = late.into_inner().unwrap();
     late.sort_unstable();
+    let seen = seen.into_inner().unwrap();
     let Some(most) = late.last() else { return };
     println!(
-        "{} doors came back: median {:?}, at most {most:?} after the deadline",
+        "{} doors came back: median {:?}, at most {most:?} after the deadline; last seen shut {seen:?} after it",
         late.len(),
         late[late.len() / 2]
     );
-    assert!(*most <= worst, "{late:?}");
+    assert!(seen <= worst, "seen shut {seen:?} after the deadline: {late:?}");
 }
 
 #[test]
